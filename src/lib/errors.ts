@@ -1,0 +1,145 @@
+/**
+ * The one way to refuse a request. {@link catalogue} holds every code that Kiln answers, with EC2's documented code and
+ * its HTTP status; the text is given where it is thrown, because EC2's messages name the parameter and the value.
+ *
+ * Source of the codes: "Error codes for the Amazon EC2 API" in the EC2 API reference.
+ */
+
+const client = 400
+
+export const catalogue = {
+  // Requests
+  AuthFailure: 401,
+  DryRunOperation: 412,
+  FilterLimitExceeded: client,
+  IdempotentParameterMismatch: client,
+  IncompleteBody: client,
+  IncompleteSignature: client,
+  InternalError: 500,
+  InvalidAction: client,
+  InvalidClientTokenId: 403,
+  InvalidHostHeader: 403,
+  InvalidPaginationToken: client,
+  InvalidNextToken: client,
+  InvalidParameter: client,
+  InvalidParameterCombination: client,
+  InvalidParameterValue: client,
+  MalformedQueryString: 404,
+  MissingAction: client,
+  MissingAuthenticationToken: 403,
+  MissingParameter: client,
+  OptInRequired: 403,
+  RequestEntityTooLarge: 413,
+  RequestExpired: client,
+  RequestLimitExceeded: 503,
+  ServerBusy: 503,
+  SignatureDoesNotMatch: 403,
+  UnauthorizedOperation: 403,
+  UnknownParameter: client,
+  UnsupportedOperation: client,
+  UnsupportedProtocol: client,
+  Unavailable: 503,
+  // Images
+  'InvalidAMIID.Malformed': client,
+  'InvalidAMIID.NotFound': client,
+  'InvalidAMIID.Unavailable': client,
+  'InvalidAMIName.Duplicate': client,
+  'InvalidAMIName.Malformed': client,
+  InvalidAMIAttributeItemValue: client,
+  InvalidBlockDeviceMapping: client,
+  InvalidManifest: client,
+  // Instances
+  IncorrectInstanceState: client,
+  IncorrectState: client,
+  InsufficientInstanceCapacity: 500,
+  InstanceLimitExceeded: client,
+  InvalidInstanceAttributeValue: client,
+  'InvalidInstanceID.Malformed': client,
+  'InvalidInstanceID.NotFound': client,
+  InvalidInstanceType: client,
+  'InvalidUserData.Malformed': client,
+  OperationNotPermitted: client,
+  // Volumes and snapshots
+  'InvalidSnapshot.InUse': client,
+  'InvalidSnapshot.NotFound': client,
+  'InvalidSnapshotID.Malformed': client,
+  'InvalidVolume.NotFound': client,
+  'InvalidVolumeID.Malformed': client,
+  'InvalidVolume.ZoneMismatch': client,
+  InvalidVolumeSize: client,
+  VolumeInUse: client,
+  VolumeTypeNotAvailableInZone: client,
+  SnapshotCreationPerVolumeRateExceeded: client,
+  ConcurrentSnapshotLimitExceeded: client,
+  // Key pairs
+  'InvalidKeyPair.Duplicate': client,
+  'InvalidKeyPair.Format': client,
+  'InvalidKeyPair.NotFound': client,
+  'InvalidKey.Format': client,
+  // Network
+  CannotDelete: client,
+  DependencyViolation: client,
+  'InvalidGroup.Duplicate': client,
+  'InvalidGroup.InUse': client,
+  'InvalidGroup.NotFound': client,
+  'InvalidGroup.Reserved': client,
+  'InvalidGroupId.Malformed': client,
+  'InvalidNetworkInterfaceID.NotFound': client,
+  'InvalidNetworkInterfaceId.Malformed': client,
+  'InvalidPermission.Duplicate': client,
+  'InvalidPermission.Malformed': client,
+  'InvalidPermission.NotFound': client,
+  'InvalidInternetGatewayID.NotFound': client,
+  'InvalidPrefixListID.NotFound': client,
+  'InvalidRouteTableID.NotFound': client,
+  'InvalidSecurityGroupRuleId.NotFound': client,
+  'InvalidSecurityGroupRuleId.Malformed': client,
+  'InvalidSecurityGroupID.NotFound': client,
+  'InvalidSubnetID.NotFound': client,
+  'InvalidSubnetId.Malformed': client,
+  'InvalidVpcID.NotFound': client,
+  'InvalidVpcId.Malformed': client,
+  InsufficientFreeAddressesInSubnet: client,
+  'InvalidIPAddress.InUse': client,
+  RulesPerSecurityGroupLimitExceeded: client,
+  SecurityGroupLimitExceeded: client,
+  VPCIdNotSpecified: client,
+  // Tags and places
+  InvalidID: client,
+  'InvalidTagKey.Malformed': client,
+  TagLimitExceeded: client,
+  InvalidZone: client,
+  'InvalidZone.NotFound': client,
+  // Limits
+  MaxIOPSLimitExceeded: client,
+  ResourceLimitExceeded: client,
+} as const satisfies Record<string, number>
+
+export type ErrorCode = keyof typeof catalogue
+
+/** A refusal that the caller sees: an EC2 code, its HTTP status and a public text. The cause stays in the log. */
+export class KilnError extends Error {
+  readonly code: ErrorCode
+  readonly status: number
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'KilnError'
+    this.code = code
+    this.status = catalogue[code]
+  }
+}
+
+export function isKilnError(error: unknown, code?: ErrorCode): error is KilnError {
+  return error instanceof KilnError && (code === undefined || error.code === code)
+}
+
+/** Throws when one of our own assumptions does not hold: a bug, never a user's mistake. */
+export function assert(condition: unknown, message: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${message}`)
+}
+
+/** The text of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,41 @@
+/** Resource ids in EC2's long form: a prefix, a dash and 17 lower-case hexadecimal digits. */
+import type { Random } from './random.ts'
+
+/** Every kind of resource that Kiln names with an EC2 id, and its prefix. */
+export const idPrefixes = {
+  image: 'ami',
+  instance: 'i',
+  volume: 'vol',
+  snapshot: 'snap',
+  vpc: 'vpc',
+  subnet: 'subnet',
+  securityGroup: 'sg',
+  securityGroupRule: 'sgr',
+  networkInterface: 'eni',
+  networkInterfaceAttachment: 'eni-attach',
+  reservation: 'r',
+  keyPair: 'key',
+  internetGateway: 'igw',
+  routeTable: 'rtb',
+  networkAcl: 'acl',
+  dhcpOptions: 'dopt',
+  operation: 'op',
+} as const
+
+export type IdKind = keyof typeof idPrefixes
+
+export function newId(kind: IdKind, random: Random): string {
+  return `${idPrefixes[kind]}-${random.bytes(9).toString('hex').slice(0, 17)}`
+}
+
+const shapes = new Map<IdKind, RegExp>(
+  Object.entries(idPrefixes).map(([kind, prefix]) => [
+    kind as IdKind,
+    new RegExp(`^${prefix}-([0-9a-f]{8}|[0-9a-f]{17})$`),
+  ]),
+)
+
+/** True when the text has the shape of an id of that kind (EC2 accepts the old 8-digit form as well). */
+export function isId(kind: IdKind, text: string): boolean {
+  return shapes.get(kind)!.test(text)
+}

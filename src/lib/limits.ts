@@ -1,0 +1,42 @@
+/** Every bound in one place. A bound that is hit answers with a clear error that names it. */
+export const limits = {
+  /** Largest EC2 or STS request body. */
+  requestBodyBytes: 1024 * 1024,
+  /** Parameters of one query form, dots in one parameter's name, and items of one list. */
+  requestParameters: 10_000,
+  parameterDepth: 16,
+  listItems: 5000,
+  /** Line and headers of a request. */
+  requestHeaderBytes: 32 * 1024,
+  /** Largest user data after base64 decoding (EC2: 16 KB). */
+  userDataBytes: 16 * 1024,
+  /** Longest public key that can be imported; an RSA key of 4096 bits in PEM has 800. */
+  publicKeyBytes: 16 * 1024,
+  /** Most instances in one RunInstances. */
+  instancesPerRequest: 1000,
+  /** Default and largest page of a Describe call. */
+  pageDefault: 1000,
+  pageMin: 5,
+  pageMax: 1000,
+  filtersPerRequest: 50,
+  valuesPerFilter: 200,
+  /** `*` in one filter value. */
+  wildcardsPerValue: 8,
+  tagsPerResource: 50,
+  /** Resources of one CreateTags or DeleteTags. */
+  taggedPerRequest: 1000,
+  instanceTypesPerRequest: 100,
+  /** Characters. */
+  tagKeyLength: 128,
+  tagValueLength: 256,
+  clientTokenLength: 64,
+  /** GiB; EC2's bound for gp2 and gp3 is 16 TiB, for io2 64 TiB. */
+  volumeGibMax: 65_536,
+  disksPerInstance: 24,
+  consoleBytes: 64 * 1024,
+  securityGroupsPerVpc: 2500,
+  rulesPerSecurityGroup: 60,
+  securityGroupsPerInstance: 5,
+  /** Longest path that may hold our unix sockets: the kernel's sun_path is 108 bytes. */
+  homePathBytes: 72,
+} as const
