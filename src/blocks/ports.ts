@@ -1,0 +1,77 @@
+/** What the cloud asks of the blocks room. `snapshot-blocks.ts` implements it over the region stores. */
+import type { Hash } from './store.ts'
+
+/** What a root object says of itself. */
+export interface RootInfo {
+  sizeBytes: number
+  /** Blocks that are not all zeros, each counted as often as it stands in the snapshot. */
+  blockCount: number
+  /** blockCount times the block size. */
+  dataBytes: number
+}
+
+export interface CaptureStats {
+  /** Blocks read from the source. */
+  blocksRead: number
+  /** Blocks that the store did not hold yet. */
+  blocksWritten: number
+  /** Bytes that the store grew by. */
+  bytesStored: number
+}
+
+export interface CopyStats {
+  blocksMoved: number
+  /** Bytes that the target store grew by. */
+  bytesMoved: number
+  blocksPresent: number
+}
+
+export interface Progress {
+  /** 0 to 100, called at most a few times a second. */
+  onPercent?: (percent: number) => void | Promise<void>
+  signal?: AbortSignal
+}
+
+export interface CaptureSource {
+  /** An NBD export with `base:allocation` and, for an increment, `qemu:allocation-depth`. */
+  socketPath: string
+  exportName: string
+}
+
+/** What a volume has had served from its snapshot so far; survives restarts of the block server. */
+export interface VolumeReads {
+  /** Distinct blocks fetched from the store for this volume. */
+  blocksFetched: number
+  bytesFetched: number
+  bytesServed: number
+}
+
+export interface SnapshotBlocks {
+  /**
+   * Reads a frozen disk into the region's store and commits; the root's name. With a parent, only extents whose
+   * allocation depth is at most `changedDepth` are read; the rest is the parent's. Can be repeated: blocks already
+   * stored are not stored again. The size may be larger than the parent's, never smaller.
+   */
+  capture(
+    request: {
+      region: string
+      source: CaptureSource
+      sizeBytes: number
+      parent: { root: Hash; changedDepth: number } | null
+    },
+    progress?: Progress,
+  ): Promise<{ root: Hash; info: RootInfo; stats: CaptureStats }>
+  /** Brings all that `root` names into the other region's store and commits: only what it lacks is moved. Resumes. */
+  copy(request: { root: Hash; fromRegion: string; toRegion: string }, progress?: Progress): Promise<CopyStats>
+  info(region: string, root: Hash): Promise<RootInfo>
+  /**
+   * Makes sure that the block server runs and tells how to read a snapshot as the backing of that volume.
+   * `exportName` says everything that the server must know, so a restarted server needs no other state.
+   */
+  serve(request: { region: string; root: Hash; volumeId: string }): Promise<{ socketPath: string; exportName: string }>
+  volumeReads(volumeId: string): Promise<VolumeReads>
+  /** Forgets the counters of a deleted volume. */
+  forgetVolume(volumeId: string): Promise<void>
+  /** Block server down (guests that read from it wait until it is up again). */
+  stopServer(): Promise<void>
+}

@@ -1,0 +1,133 @@
+/** The blocks room as the cloud sees it: {@link SnapshotBlocks} over one local store a region and one block server. */
+import { access } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import { capture } from './capture.ts'
+import { copySnapshot } from './copy.ts'
+import { formatExportName, regionStorePath } from './export-name.ts'
+import { type LocalStore, openLocalStore } from './local-store.ts'
+import type { SnapshotBlocks } from './ports.ts'
+import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
+import { infoOf, readRoot } from './snapshot-objects.ts'
+import { forgetVolumeReads, readVolumeReads } from './volume-reads.ts'
+
+/**
+ * A region in name only: images that every region gets are captured into its store once and copied from there. Copies
+ * from it are hard links where the file system allows, so opening a region takes no space; they outlive the seed store.
+ */
+export const seedRegion = 'seed'
+
+export interface SnapshotBlocksOptions {
+  /** Region stores lie in DIR/REGION/store. */
+  regionsDir: string
+  /** Holds the block server's socket `blocks.sock`, its pidfile and its log. Short: socket paths end at 107 bytes. */
+  runDir: string
+  /** Holds one file of counters a volume. */
+  statsDir: string
+  server: ServerProcessControl
+  /** `sync -f PATH`: everything on the file system that holds the path is on stable storage when it resolves. */
+  syncFilesystem: (path: string) => Promise<void>
+  log: Log
+  clock: Clock
+}
+
+export interface LocalSnapshotBlocks extends SnapshotBlocks {
+  /** Brings the block server back if it died. For a timer: guests wait a minute for it. Nothing after `stopServer`, until the next `serve`. */
+  superviseServer(): Promise<void>
+}
+
+export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnapshotBlocks {
+  const { regionsDir, runDir, statsDir, syncFilesystem, log, clock } = options
+  const socketPath = join(runDir, 'blocks.sock')
+  const logPath = join(runDir, 'blocks.log')
+  const server = new BlockServerProcess({
+    socketPath,
+    logPath,
+    regionsDir,
+    statsDir,
+    control: options.server,
+    log,
+    clock,
+  })
+  const stores = new RegionStores(regionsDir, syncFilesystem)
+  let serverWanted = true
+
+  return {
+    async capture({ region, source, sizeBytes, parent }, progress = {}) {
+      // An increment's parent is in the store already: a missing one must not be covered up by a new folder.
+      const store = await (parent ? stores.existing(region) : stores.openOrMake(region))
+      return await capture({ store, source, sizeBytes, parent }, progress, clock)
+    },
+
+    async copy({ root, fromRegion, toRegion }, progress = {}) {
+      const [source, target] = [await stores.existing(fromRegion), await stores.openOrMake(toRegion)]
+      return await copySnapshot({ root, source, target, mayLink: fromRegion === seedRegion }, progress, clock)
+    },
+
+    async info(region, root) {
+      return infoOf(await readRoot(await stores.existing(region), root))
+    },
+
+    async serve({ region, root, volumeId }) {
+      const exportName = formatExportName({ region, root, volumeId })
+      serverWanted = true
+      await server.ensure()
+      return { socketPath, exportName }
+    },
+
+    async volumeReads(volumeId) {
+      return await readVolumeReads(statsDir, volumeId)
+    },
+
+    async forgetVolume(volumeId) {
+      await forgetVolumeReads(statsDir, volumeId)
+    },
+
+    async superviseServer() {
+      if (serverWanted) await server.ensure()
+    },
+
+    async stopServer() {
+      serverWanted = false
+      await server.end()
+    },
+  }
+}
+
+/** Opens each region's store once, for writing: this process is the only writer. */
+class RegionStores {
+  readonly #regionsDir: string
+  readonly #syncFilesystem: (path: string) => Promise<void>
+  readonly #open = new Map<string, Promise<LocalStore>>()
+
+  constructor(regionsDir: string, syncFilesystem: (path: string) => Promise<void>) {
+    this.#regionsDir = regionsDir
+    this.#syncFilesystem = syncFilesystem
+  }
+
+  async existing(region: string): Promise<LocalStore> {
+    const directory = regionStorePath(this.#regionsDir, region)
+    await access(directory).catch((error) => {
+      throw new Error(`region ${region} has no block store in ${directory}`, { cause: error })
+    })
+    return await this.openOrMake(region)
+  }
+
+  async openOrMake(region: string): Promise<LocalStore> {
+    const opened = this.#open.get(region)
+    if (opened) return await opened
+    const opening = openLocalStore({
+      directory: regionStorePath(this.#regionsDir, region),
+      access: 'write',
+      syncFilesystem: this.#syncFilesystem,
+    })
+    this.#open.set(region, opening)
+    try {
+      return await opening
+    } catch (error) {
+      this.#open.delete(region)
+      throw error
+    }
+  }
+}

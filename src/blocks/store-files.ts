@@ -1,0 +1,60 @@
+/** What a local store asks of a file system: a port, so that a failing disk can be put under it. */
+import { link, lstat, mkdir, open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+
+export interface FileFacts {
+  sizeBytes: number
+  /** When the file last came to this name or changed, by the file system's clock. */
+  changedAtMs: number
+}
+
+/** Failures are Node's system errors, with `code` ENOENT, ENOSPC, EIO … */
+export interface StoreFiles {
+  read(path: string): Promise<Buffer>
+  /** Makes a new file; it may be lost or torn when the power fails. */
+  write(path: string, bytes: Buffer): Promise<void>
+  /** Makes or replaces a file, on stable storage when it resolves. */
+  writeDurably(path: string, bytes: Buffer): Promise<void>
+  rename(from: string, to: string): Promise<void>
+  link(existing: string, path: string): Promise<void>
+  remove(path: string): Promise<void>
+  makeFolder(path: string, options?: { recursive: boolean }): Promise<void>
+  names(path: string): Promise<string[]>
+  facts(path: string): Promise<FileFacts>
+}
+
+export const realFiles: StoreFiles = {
+  read: (path) => readFile(path),
+  write: (path, bytes) => writeFile(path, bytes, { flag: 'wx', mode: 0o600 }),
+  writeDurably: async (path, bytes) => {
+    const fresh = `${path}.new`
+    await writeFile(fresh, bytes, { mode: 0o600, flush: true })
+    await rename(fresh, path)
+    await syncFolder(dirname(path))
+  },
+  rename,
+  link,
+  remove: unlink,
+  makeFolder: async (path, options) => {
+    await mkdir(path, { mode: 0o700, recursive: options?.recursive ?? false })
+  },
+  names: (path) => readdir(path),
+  facts: async (path) => {
+    const { size, ctimeMs } = await lstat(path)
+    return { sizeBytes: size, changedAtMs: ctimeMs }
+  },
+}
+
+/** A renamed file's name is durable only when its folder is. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+export function hasCode(error: unknown, ...codes: string[]): boolean {
+  return error instanceof Error && codes.includes((error as NodeJS.ErrnoException).code ?? '')
+}
