@@ -1,0 +1,103 @@
+/**
+ * The port between the cloud and whatever runs machines. Two drivers implement it, `qemu` and `simulated`, and both pass
+ * `driver.suite.ts`. Every call can be repeated: asking for what already is so changes nothing.
+ *
+ * Machines outlive the process that started them. A driver keeps what it must know of a machine under the machine's own
+ * folder, so that the next process finds it by id alone.
+ */
+import type { NicAttachment } from '../network/driver.ts'
+
+/** What a disk is made of, bottom to top. Files record no backing: this is the whole truth, given at every start. */
+export interface DiskChain {
+  /** The lazily served snapshot under the lowest layer, or null for a disk that depends on none. */
+  base: { socketPath: string; exportName: string } | null
+  /** qcow2 files, lowest first; only the last is written. */
+  layers: readonly string[]
+}
+
+export interface MachineDisk {
+  /** `vol-…`; the guest sees it without the dash as the disk's serial. */
+  volumeId: string
+  /** 0 is the boot disk; each slot is one hot-plug port. */
+  slot: number
+  chain: DiskChain
+}
+
+export interface MachineSpec {
+  /** `i-…` */
+  id: string
+  vcpus: number
+  memoryMib: number
+  instanceType: string
+  disks: readonly MachineDisk[]
+  nic: { mac: string; attachment: NicAttachment }
+}
+
+export type MachineStatus =
+  /** No process: never started, destroyed, or vanished (a crash). */
+  | { state: 'absent' }
+  | { state: 'running'; pid: number | null }
+  /** The guest waits, mostly for a disk of the host: it goes on by itself once the cause is gone. `reason` is for people. */
+  | { state: 'paused'; pid: number | null; reason: string }
+  /** The guest switched itself off; the process waits to be collected with {@link MachineDriver.destroy}. */
+  | { state: 'shutdown'; pid: number | null }
+
+export interface DiskUsage {
+  /** Bytes that the disk's layer files take on the host. */
+  localBytes: number
+}
+
+export interface MachineDriver {
+  readonly kind: 'qemu' | 'simulated'
+  /** What executes guests: hardware, emulation, or nothing (simulated). */
+  readonly accelerator: 'kvm' | 'tcg' | null
+  /** How many machines may boot at once before all of them become slow. */
+  readonly bootConcurrency: number
+
+  /**
+   * Starts the machine, or finds that it runs; one whose guest switched itself off is collected and started anew. Throws
+   * with the host's reason when it cannot start.
+   */
+  start(spec: MachineSpec): Promise<void>
+  inspect(id: string): Promise<MachineStatus>
+  /** The ids of all machines that have a process (or a simulated life) now. */
+  list(): Promise<string[]>
+  /** ACPI power button; does not wait. Nothing happens when there is no process. */
+  pressPowerButton(id: string): Promise<void>
+  /** Hardware reset; the process stays. Throws when there is none, or when the guest switched itself off. */
+  reset(id: string): Promise<void>
+  /**
+   * Pulls the plug and collects the process; resolves when it is gone. A start under way fails. Disk files and the console
+   * stay.
+   */
+  destroy(id: string): Promise<void>
+  /** Removes what the driver kept of a destroyed machine (console, sockets). */
+  forget(id: string): Promise<void>
+  /** The newest `maxBytes` of serial output, and when the last byte was written (ms); null when there was never any. */
+  consoleOutput(id: string, maxBytes: number): Promise<{ text: string; atMs: number } | null>
+  /**
+   * Puts a new empty layer (a file made with {@link DiskTools.createLayer}) on top of each named disk at one instant,
+   * so that all former tops freeze together. Disks that already write to their new layer are left as they are.
+   */
+  freeze(id: string, tops: readonly { volumeId: string; newLayerPath: string }[]): Promise<void>
+  /** Called with a machine's id whenever its status may have changed. Returns the way to stop listening. */
+  onChange(listener: (id: string) => void): () => void
+  /** Lets go of all machines, which go on. */
+  close(): Promise<void>
+}
+
+/** Work on disk files that no machine holds. One real implementation (qemu-img, qemu-storage-daemon) serves both drivers. */
+export interface DiskTools {
+  /** Makes an empty qcow2 of that virtual size, whole or not at all; a file that is there already is replaced. */
+  createLayer(path: string, sizeBytes: number): Promise<void>
+  /**
+   * Serves a frozen chain read-only over NBD on a unix socket, with the meta contexts `base:allocation` and
+   * `qemu:allocation-depth` (1 = the top layer). Works while a machine writes above it. `close` ends the server.
+   */
+  openForReading(
+    chain: DiskChain,
+    sizeBytes: number,
+  ): Promise<{ socketPath: string; exportName: string; close(): Promise<void> }>
+  /** Bytes that those files take on the host. */
+  usage(paths: readonly string[]): Promise<DiskUsage>
+}

@@ -1,0 +1,152 @@
+import { describe, expect, it } from 'vitest'
+import type { NicAttachment } from '../../network/driver.ts'
+import type { MachineDisk, MachineSpec } from '../driver.ts'
+import { type HostFacts, machineArguments, machinePaths, machineUuid } from './argv.ts'
+import { layerNodeName } from './disk-chain.ts'
+
+const id = 'i-0123456789abcdef0'
+const volumeId = 'vol-0123456789abcdef0'
+const paths = machinePaths('/run/kiln', '/var/kiln/machines', id)
+const emulated: HostFacts = { accelerator: 'tcg', sandbox: true }
+
+function spec(change: Partial<MachineSpec> = {}, attachment: NicAttachment = { kind: 'none' }): MachineSpec {
+  const disks = [{ volumeId, slot: 0, chain: { base: null, layers: ['/v/0.qcow2'] } }]
+  const nic = { mac: '02:11:22:33:44:55', attachment }
+  return { id, vcpus: 2, memoryMib: 512, instanceType: 't3.nano', disks, nic, ...change }
+}
+
+/** The values of an option, in order. */
+function valuesOf(option: string, args: readonly string[]): string[] {
+  return args.flatMap((arg, index) => (arg === option ? [args[index + 1]!] : []))
+}
+
+function nodesOf(disk: Partial<MachineDisk>): Record<string, unknown>[] {
+  const disks = [{ volumeId, slot: 0, chain: { base: null, layers: ['/v/0.qcow2'] }, ...disk }]
+  return valuesOf('-blockdev', machineArguments(spec({ disks }), paths, emulated)).map((node) => JSON.parse(node))
+}
+
+describe('the hardware', () => {
+  it('is the same for the same spec', () => {
+    expect(machineArguments(spec(), paths, emulated)).toEqual(machineArguments(spec(), paths, emulated))
+  })
+
+  it('is what the host can run best', () => {
+    const kvm = machineArguments(spec(), paths, { accelerator: 'kvm', sandbox: true })
+    expect(valuesOf('-accel', kvm)).toEqual(['kvm'])
+    expect(valuesOf('-cpu', kvm)).toEqual(['host'])
+    const tcg = machineArguments(spec(), paths, emulated)
+    expect(valuesOf('-accel', tcg)).toEqual(['tcg,thread=multi,tb-size=64'])
+    expect(valuesOf('-cpu', tcg)).toEqual(['max'])
+  })
+
+  it('gives the guest the memory of its type', () => {
+    expect(valuesOf('-m', machineArguments(spec({ memoryMib: 1024 }), paths, emulated))).toEqual(['1024M'])
+  })
+
+  it('presents itself as EC2 does', () => {
+    const uuid = machineUuid(id)
+    expect(uuid).toMatch(/^ec2[0-9a-f]{5}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/)
+    expect(machineUuid('i-0123456789abcdef1')).not.toBe(uuid)
+    expect(valuesOf('-smbios', machineArguments(spec(), paths, emulated))).toEqual([
+      'type=0,vendor=Amazon EC2,version=1.0',
+      `type=1,manufacturer=Amazon EC2,product=t3.nano,serial=${uuid},uuid=${uuid}`,
+      `type=2,manufacturer=Amazon EC2,asset=${id}`,
+      'type=3,manufacturer=Amazon EC2,asset=Amazon EC2',
+    ])
+  })
+
+  it('lets no text break out of its option', () => {
+    const args = machineArguments(spec({ instanceType: 'x,uuid=0' }), machinePaths('/run/a,b', '/m', id), emulated)
+    expect(valuesOf('-smbios', args)[1]).toContain('product=x,,uuid=0,serial=')
+    expect(valuesOf('-chardev', args)[0]).toContain('path=/run/a,,b/')
+  })
+
+  it('has a hot-plug port for every disk that an instance may have', () => {
+    const ports = valuesOf('-device', machineArguments(spec(), paths, emulated)).filter((device) =>
+      device.startsWith('pcie-root-port'),
+    )
+    expect(ports).toHaveLength(24)
+    expect(ports[9]).toBe('pcie-root-port,id=port9,bus=pcie.0,addr=0x11.1,chassis=10,slot=10')
+    expect(new Set(ports.map((port) => /addr=([^,]+)/.exec(port)?.[1])).size).toBe(24)
+  })
+})
+
+describe('the network card', () => {
+  it('joins a tap that is there, and starts no program', () => {
+    const args = machineArguments(spec({}, { kind: 'tap', ifname: 'tap7', enter: ['nsenter'] }), paths, emulated)
+    expect(valuesOf('-netdev', args)).toEqual(['tap,id=net0,ifname=tap7,script=no,downscript=no'])
+    expect(valuesOf('-device', args)).toContain(
+      'virtio-net-pci,netdev=net0,mac=02:11:22:33:44:55,bus=pcie.0,addr=0x5,romfile=,disable-legacy=on',
+    )
+    expect(valuesOf('-sandbox', args)[0]).toContain('spawn=deny')
+  })
+
+  it('takes the options of user networking, which may start programs', () => {
+    const args = machineArguments(spec({}, { kind: 'user', options: 'net=10.0.0.0/24' }), paths, emulated)
+    expect(valuesOf('-netdev', args)).toEqual(['user,id=net0,net=10.0.0.0/24'])
+    expect(valuesOf('-sandbox', args)[0]).toContain('elevateprivileges=allow,spawn=allow')
+    const bare = machineArguments(spec({}, { kind: 'user', options: '' }), paths, emulated)
+    expect(valuesOf('-netdev', bare)).toEqual(['user,id=net0'])
+  })
+
+  it('is missing where there is no network', () => {
+    const args = machineArguments(spec(), paths, emulated)
+    expect(valuesOf('-netdev', args)).toEqual([])
+    expect(args.join(' ')).not.toContain('virtio-net')
+  })
+})
+
+describe('a disk', () => {
+  const layer = (path: string) => layerNodeName(volumeId, path)
+
+  it('shows its volume id, sits in its slot, and pauses the guest when the host fails', () => {
+    const disks = [{ volumeId, slot: 3, chain: { base: null, layers: ['/v/0.qcow2'] } }]
+    const device = valuesOf('-device', machineArguments(spec({ disks }), paths, emulated)).at(-1)
+    const name = 'vol0123456789abcdef0'
+    expect(device).toBe(
+      `virtio-blk-pci,id=${name},serial=${name},drive=${layer('/v/0.qcow2')},bus=port3,bootindex=3,werror=stop,rerror=stop`,
+    )
+  })
+
+  it('stands on nothing but what the chain names', () => {
+    expect(nodesOf({})).toEqual([
+      {
+        driver: 'qcow2',
+        'node-name': layer('/v/0.qcow2'),
+        discard: 'unmap',
+        'detect-zeroes': 'unmap',
+        backing: null,
+        file: { driver: 'file', filename: '/v/0.qcow2', discard: 'unmap' },
+      },
+    ])
+  })
+
+  it('is read through its layers from the block server, and keeps what it read', () => {
+    const chain = { base: { socketPath: '/s', exportName: 'e,1' }, layers: ['/v/0.qcow2', '/v/1.qcow2'] }
+    const [base, lower, top, filter] = nodesOf({ chain })
+    expect(base).toMatchObject({
+      driver: 'nbd',
+      server: { type: 'unix', path: '/s' },
+      export: 'e,1',
+      'read-only': true,
+    })
+    expect(lower).toMatchObject({ 'node-name': layer('/v/0.qcow2'), backing: base!['node-name'], 'read-only': true })
+    expect(top).toMatchObject({ 'node-name': layer('/v/1.qcow2'), backing: layer('/v/0.qcow2') })
+    expect(top).not.toHaveProperty('read-only')
+    expect(filter).toMatchObject({ driver: 'copy-on-read', file: layer('/v/1.qcow2') })
+    for (const node of [base, lower, top, filter]) expect(String(node!['node-name']).length).toBeLessThanOrEqual(31)
+  })
+
+  it.each([
+    ['shares a slot', [0, 0], /share a slot/],
+    ['is outside of the ports', [24], /slots are 0 to 23/],
+    ['has half a slot', [0.5], /slots are 0 to 23/],
+  ])('is refused when it %s', (_what, slots, message) => {
+    const disks = slots.map((slot) => ({ volumeId, slot, chain: { base: null, layers: ['/v/0.qcow2'] } }))
+    expect(() => machineArguments(spec({ disks }), paths, emulated)).toThrow(message)
+  })
+
+  it('is refused without a layer', () => {
+    expect(() => nodesOf({ chain: { base: null, layers: [] } })).toThrow('has no layer')
+  })
+})

@@ -1,0 +1,156 @@
+/**
+ * The argument array of a machine: what hardware an instance has. The same spec always gives the same array.
+ *
+ * The hardware is EC2's as far as a guest can tell: disks by volume id, the network card in slot 5, SMBIOS of Amazon EC2
+ * with a UUID that begins with `ec2` (so that cloud-init's Ec2 data source is found), one serial port, no screen.
+ */
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { limits } from '../../lib/limits.ts'
+import type { NicAttachment } from '../../network/driver.ts'
+import type { MachineDisk, MachineSpec } from '../driver.ts'
+import { diskSerial, writableChain } from './disk-chain.ts'
+
+/** What this host's QEMU can do; found by trying (accelerator.ts). */
+export interface HostFacts {
+  accelerator: 'kvm' | 'tcg'
+  /** Whether QEMU can confine itself with seccomp. */
+  sandbox: boolean
+}
+
+/** Where a machine's files lie. Sockets and pid files have a folder of their own with a short path. */
+export interface MachinePaths {
+  qmpSocket: string
+  pidFile: string
+  folder: string
+  console: string
+  qemuLog: string
+}
+
+export function machinePaths(runDir: string, machinesDir: string, id: string): MachinePaths {
+  const folder = join(machinesDir, id)
+  return {
+    qmpSocket: join(runDir, `${id}.qmp`),
+    pidFile: join(runDir, `${id}.pid`),
+    folder,
+    console: join(folder, 'console.log'),
+    qemuLog: join(folder, 'qemu.log'),
+  }
+}
+
+/**
+ * One port for each disk that an instance may ever have, because a port cannot be added while the machine runs. Eight
+ * share a PCI slot as its functions. All of them together cost a boot at most 0.3 s under emulation.
+ */
+const diskPorts = limits.disksPerInstance
+const firstPortSlot = 0x10
+const functionsPerSlot = 8
+
+export function machineArguments(spec: MachineSpec, paths: MachinePaths, host: HostFacts): string[] {
+  check(spec)
+  return [
+    ['-name', `guest=${spec.id}`],
+    ['-nodefaults', '-no-user-config', '-display', 'none'],
+    ['-machine', 'q35'],
+    ...accelerator(host),
+    ['-smp', `cpus=${spec.vcpus}`],
+    ['-m', `${spec.memoryMib}M`],
+    // EC2's instances neither suspend nor hibernate on their own.
+    ['-global', 'ICH9-LPC.disable_s3=1', '-global', 'ICH9-LPC.disable_s4=1'],
+    // A guest that switched itself off keeps its process, so that whoever looks later sees that it did.
+    ['-action', 'shutdown=pause,reboot=reset'],
+    ['-boot', 'strict=on'],
+    ...smbios(spec),
+    ['-pidfile', paths.pidFile],
+    [
+      '-chardev',
+      `socket,id=qmp,path=${escaped(paths.qmpSocket)},server=on,wait=off`,
+      '-mon',
+      'chardev=qmp,mode=control',
+    ],
+    ['-chardev', `file,id=console,path=${escaped(paths.console)},append=on`, '-device', 'isa-serial,chardev=console'],
+    ['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-pci,rng=rng,bus=pcie.0,addr=0x4,disable-legacy=on'],
+    ...network(spec.nic.mac, spec.nic.attachment),
+    ...Array.from({ length: diskPorts }, (_, slot) => ['-device', rootPort(slot)]),
+    ...spec.disks.flatMap(disk),
+    ...sandbox(spec.nic.attachment, host),
+  ].flat()
+}
+
+function check(spec: MachineSpec): void {
+  const slots = spec.disks.map((disk) => disk.slot)
+  if (new Set(slots).size !== slots.length) throw new Error(`two disks of ${spec.id} share a slot`)
+  const outside = slots.find((slot) => !Number.isInteger(slot) || slot < 0 || slot >= diskPorts)
+  if (outside !== undefined)
+    throw new Error(`${spec.id} has a disk in slot ${outside}: slots are 0 to ${diskPorts - 1}`)
+}
+
+/** In QEMU's option syntax a comma within a value is written twice. */
+export function escaped(value: string): string {
+  return value.replaceAll(',', ',,')
+}
+
+const translationCacheMib = 64
+
+function accelerator(host: HostFacts): string[][] {
+  if (host.accelerator === 'kvm') return [['-accel', 'kvm', '-cpu', 'host']]
+  // Translated code stays resident, and QEMU's own choice (an eighth of the host's memory) would be most of a small
+  // guest's footprint. A reboot walks all of it: with hundreds of MiB that alone takes most of a minute.
+  return [['-accel', `tcg,thread=multi,tb-size=${translationCacheMib}`, '-cpu', 'max']]
+}
+
+/** The same for every start of an instance, as a guest that remembers its hardware expects. */
+export function machineUuid(instanceId: string): string {
+  const hex = `ec2${createHash('sha256').update(instanceId).digest('hex')}`
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join('-')
+}
+
+function smbios(spec: MachineSpec): string[][] {
+  const uuid = machineUuid(spec.id)
+  const maker = 'manufacturer=Amazon EC2'
+  return [
+    ['-smbios', 'type=0,vendor=Amazon EC2,version=1.0'],
+    ['-smbios', `type=1,${maker},product=${escaped(spec.instanceType)},serial=${uuid},uuid=${uuid}`],
+    ['-smbios', `type=2,${maker},asset=${escaped(spec.id)}`],
+    ['-smbios', `type=3,${maker},asset=Amazon EC2`],
+  ]
+}
+
+function network(mac: string, attachment: NicAttachment): string[][] {
+  if (attachment.kind === 'none') return []
+  const backend =
+    attachment.kind === 'tap'
+      ? `tap,id=net0,ifname=${escaped(attachment.ifname)},script=no,downscript=no`
+      : ['user,id=net0', attachment.options].filter(Boolean).join(',')
+  return [
+    ['-netdev', backend],
+    // Without an option ROM: nothing here boots from the network, and the ROM costs boot time.
+    ['-device', `virtio-net-pci,netdev=net0,mac=${mac},bus=pcie.0,addr=0x5,romfile=,disable-legacy=on`],
+  ]
+}
+
+function rootPort(slot: number): string {
+  const place = `0x${(firstPortSlot + Math.floor(slot / functionsPerSlot)).toString(16)}.${slot % functionsPerSlot}`
+  const first = slot % functionsPerSlot === 0 ? ',multifunction=on' : ''
+  return `pcie-root-port,id=port${slot},bus=pcie.0,addr=${place}${first},chassis=${slot + 1},slot=${slot + 1}`
+}
+
+function disk(disk: MachineDisk): string[][] {
+  const nodes = writableChain(disk.volumeId, disk.chain)
+  const serial = diskSerial(disk.volumeId)
+  // An error of the host (no space, block server gone) pauses the guest instead of reaching its file system: once the
+  // host is well again the guest goes on where it was.
+  const device = [
+    `virtio-blk-pci,id=${serial},serial=${serial},drive=${nodes.at(-1)!['node-name']}`,
+    `bus=port${disk.slot},bootindex=${disk.slot},werror=stop,rerror=stop`,
+  ].join(',')
+  return [...nodes.map((node) => ['-blockdev', JSON.stringify(node)]), ['-device', device]]
+}
+
+function sandbox(attachment: NicAttachment, host: HostFacts): string[][] {
+  if (!host.sandbox) return []
+  // User networking hands a guest's metadata requests to a program that QEMU starts in a session of its own: for that
+  // alone it must be let fork, and call setsid, which QEMU counts among the ways to elevate privileges.
+  const spawn = attachment.kind === 'user' ? 'allow' : 'deny'
+  return [['-sandbox', `on,obsolete=deny,elevateprivileges=${spawn},spawn=${spawn},resourcecontrol=deny`]]
+}

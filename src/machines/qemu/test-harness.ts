@@ -1,0 +1,103 @@
+/** Real machines for tests: folders of their own, disks that boot the test guest, and nothing left at the end. */
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { systemClock } from '../../lib/clock.ts'
+import { silentLog } from '../../lib/log.ts'
+import { run } from '../../lib/programs.ts'
+import { systemRandom } from '../../lib/random.ts'
+import type { DriverHarness } from '../driver.suite.ts'
+import type { MachineDisk, MachineDriver, MachineSpec } from '../driver.ts'
+import { createDiskTools, type HostDiskTools } from './disk-tools.ts'
+import { createQemuDriver } from './driver.ts'
+import { bootSector, type TestGuest } from './test-guest.ts'
+
+export const testDiskBytes = 64 * 1024 * 1024
+
+export interface QemuHarness extends DriverHarness {
+  folder: string
+  runDir: string
+  tools: HostDiskTools
+  /** A raw file with the guest in its first sector. */
+  rawDisk(name: string, guest: TestGuest, sizeBytes?: number): Promise<string>
+  /** A disk of one layer that holds everything. */
+  disk(volumeId: string, slot: number, guest: TestGuest): Promise<MachineDisk>
+  machine(id: string, disks: readonly MachineDisk[]): MachineSpec
+}
+
+export async function createQemuHarness(): Promise<QemuHarness> {
+  const folder = await mkdtemp(join(tmpdir(), 'kiln-qemu-'))
+  const runDir = join(folder, 'run')
+  const tools = createDiskTools({ runDir, clock: systemClock, random: systemRandom, log: silentLog })
+
+  async function rawDisk(name: string, guest: TestGuest, sizeBytes = testDiskBytes): Promise<string> {
+    const path = join(folder, `${name}.raw`)
+    const file = await open(path, 'w')
+    await file.truncate(sizeBytes)
+    await file.write(bootSector(guest), 0, undefined, 0)
+    await file.close()
+    return path
+  }
+
+  async function disk(volumeId: string, slot: number, guest: TestGuest): Promise<MachineDisk> {
+    const raw = await rawDisk(volumeId, guest)
+    const layer = join(folder, `${volumeId}.qcow2`)
+    await run('qemu-img', ['convert', '-q', '-f', 'raw', '-O', 'qcow2', raw, layer])
+    await rm(raw)
+    return { volumeId, slot, chain: { base: null, layers: [layer] } }
+  }
+
+  function machine(id: string, disks: readonly MachineDisk[]): MachineSpec {
+    const nic = { mac: '02:00:00:00:00:01', attachment: { kind: 'none' } } as const
+    return { id, vcpus: 1, memoryMib: 64, instanceType: 't3.nano', disks, nic }
+  }
+
+  async function openDriver(): Promise<MachineDriver> {
+    const host = { accelerator: 'tcg', sandbox: true } as const
+    const machinesDir = join(folder, 'machines')
+    return await createQemuDriver({ runDir, machinesDir, host, clock: systemClock, log: silentLog })
+  }
+
+  async function pidOf(driver: MachineDriver, id: string): Promise<number> {
+    const status = await driver.inspect(id)
+    if (status.state === 'absent' || status.pid === null) throw new Error(`${id} has no process`)
+    return status.pid
+  }
+
+  return {
+    folder,
+    runDir,
+    tools,
+    rawDisk,
+    disk,
+    machine,
+    open: openDriver,
+    bootLine: /boot\r\n/,
+    spec: async (id, wish = {}) => {
+      const volumeIds = Array.from({ length: wish.disks ?? 1 }, (_, slot) =>
+        `vol-${id.slice(-8)}${slot}`.padEnd(21, '0'),
+      )
+      const disks = volumeIds.map((volumeId, slot) =>
+        disk(volumeId, slot, { ignoresPowerButton: wish.ignoresPowerButton }),
+      )
+      return machine(id, await Promise.all(disks))
+    },
+    newLayer: async (name) => {
+      const path = join(folder, `${name}.top.qcow2`)
+      await tools.createLayer(path, testDiskBytes)
+      return path
+    },
+    broken: async (_driver, spec) => {
+      const missing: MachineDisk = { ...spec.disks[0]!, chain: { base: null, layers: [join(folder, 'missing.qcow2')] } }
+      return { spec: { ...spec, disks: [missing] }, reason: /did not start.*missing\.qcow2.*No such file/ }
+    },
+    switchOff: async (driver, id) => driver.pressPowerButton(id),
+    crash: async (driver, id) => {
+      process.kill(await pidOf(driver, id), 'SIGKILL')
+    },
+    cleanUp: async () => {
+      await tools.reapStale()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
