@@ -1,0 +1,83 @@
+/**
+ * DHCP of a VPC: one dnsmasq inside the namespace with a fixed lease per interface. Guests come and go by a rewritten
+ * host file and SIGHUP; only another set of subnets (or options) starts it anew. It answers on taps alone.
+ */
+import { endProcess, isAlive, type ProcessRef, signalProcess } from '../../lib/programs.ts'
+import { cidrText, gatewayOf, netmask, parseCidr, resolverOf } from '../addresses.ts'
+import type { VpcPlan } from '../driver.ts'
+import { startMarked } from './host-programs.ts'
+import { linkMtu } from './links.ts'
+import type { VpcFolder } from './vpc-folder.ts'
+
+const leaseSeconds = 3600
+
+export interface DhcpInput {
+  plan: VpcPlan
+  /** Whether the VPC's resolver answers. */
+  resolves: boolean
+}
+
+/** Brings dnsmasq to the plan; its process. */
+export async function applyDhcp(
+  folder: VpcFolder,
+  enter: readonly string[],
+  input: DhcpInput,
+  running: ProcessRef | null,
+): Promise<ProcessRef> {
+  const hostsChanged = await folder.replace('dhcp-hosts', renderHosts(input.plan))
+  const configChanged = await folder.replace('dnsmasq.conf', renderConfig(folder, input))
+  if (running && isAlive(running) && !configChanged) {
+    if (hostsChanged) signalProcess(running, 'SIGHUP')
+    return running
+  }
+  if (running) await endProcess(running)
+  return startMarked(
+    [...enter, 'dnsmasq', `--conf-file=${folder.file('dnsmasq.conf')}`],
+    folder.path,
+    folder.file('dhcp.log'),
+  )
+}
+
+/** The domain of private host names. Source: "DNS attributes for your VPC" in the Amazon VPC user guide. */
+export function privateDomain(region: string): string {
+  return region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`
+}
+
+export function renderHosts(plan: VpcPlan): string {
+  return plan.nics.map((nic) => `${nic.mac},${nic.privateIp},${shortName(nic.hostname)},${leaseSeconds}\n`).join('')
+}
+
+export function renderConfig(folder: Pick<VpcFolder, 'file'>, { plan, resolves }: DhcpInput): string {
+  const subnets = [...new Set(plan.nics.map((nic) => nic.subnetCidr))].sort()
+  return [
+    // No DNS server: guests ask the resolver that the way out offers.
+    'port=0',
+    // In the foreground, and as who it is: it could not read the home as another user, and a user namespace has no other.
+    'no-daemon',
+    'log-facility=-',
+    'quiet-dhcp',
+    'pid-file',
+    'interface=tap*',
+    'no-ping',
+    'dhcp-authoritative',
+    `dhcp-leasefile=${folder.file('dhcp-leases')}`,
+    `dhcp-hostsfile=${folder.file('dhcp-hosts')}`,
+    `domain=${privateDomain(plan.region)}`,
+    `dhcp-option=option:mtu,${linkMtu}`,
+    resolves ? `dhcp-option=option:dns-server,${resolverOf(plan.cidr)}` : 'dhcp-option=option:dns-server',
+    ...subnets.flatMap((subnet, index) => {
+      const cidr = parseCidr(subnet)
+      return [
+        `# ${cidrText(cidr)}`,
+        `dhcp-range=set:subnet${index},${cidrText(cidr).split('/')[0]},static,${netmask(cidr)},${leaseSeconds}`,
+        `dhcp-option=tag:subnet${index},option:router,${gatewayOf(subnet)}`,
+      ]
+    }),
+    '',
+  ].join('\n')
+}
+
+/** The host part: the domain goes apart. */
+function shortName(hostname: string): string {
+  return hostname.split('.')[0]!
+}

@@ -1,0 +1,164 @@
+/**
+ * The filters of a VPC as one nftables ruleset. It is replaced whole, in one transaction, at every apply.
+ *
+ * A packet between two guests passes, in this order: `admit` (it carries the addresses of the interface that it came
+ * from), the sender's `out-…` chain (egress rules), the receiver's `in-…` chain (ingress rules). Nothing else is let in.
+ *
+ * Rules are stateful as EC2's are: replies pass by connection tracking. Unlike EC2, packets in the opening direction of
+ * an established connection are judged again each time, so that a revoked rule also stops the connections it had let in
+ * (they hang until they time out, as the filtered do). Connections whose rules remain are not touched by a replacement.
+ */
+import { cidrText, ipv4Peers, metadataAddress, resolverOf } from '../addresses.ts'
+import type { TrafficRule, VpcPlan } from '../driver.ts'
+import { type EgressNetwork, resolverPort } from './egress.ts'
+import { tapName } from './links.ts'
+
+export interface FirewallInput {
+  plan: VpcPlan
+  /** The way out, or null when there is none. */
+  egress: EgressNetwork | null
+  /** IPv4 addresses of this host: guests must not come back to it through the way out. */
+  hostAddresses: readonly string[]
+}
+
+const table = 'inet kiln'
+
+/** Where nobody may go through the way out: this host, link-local (a cloud host's own metadata), multicast, reserved. */
+const neverOutside = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3']
+
+const toMetadata = `iifname "tap*" ip daddr ${metadataAddress} tcp dport 80`
+
+/**
+ * Marks connections that ask for a metadata session token, so that the answers travel no further than the hop limit
+ * allows. A token is asked for with PUT, which begins a TCP segment: after a header of 20 bytes, or 32 with timestamps.
+ */
+const tokenMark = 1
+const tokenRequests = ['tcp doff 5 @th,160,32 0x50555420', 'tcp doff 8 @th,256,32 0x50555420']
+
+export function renderFirewall(input: FirewallInput): string {
+  const { plan, egress } = input
+  const taps = plan.nics.map((nic) => ({ nic, tap: tapName(nic.id) }))
+  const trusted = egress ? `{ "lo", "${egress.ifname}" }` : '"lo"'
+  const forwardTargets = [
+    ...taps.map(({ tap }) => `"${tap}" : goto in-${tap}`),
+    ...(egress ? [`"${egress.ifname}" : goto outside`] : []),
+  ]
+  return [
+    // The first line makes the second valid when there is no such table yet.
+    `table ${table}`,
+    `delete table ${table}`,
+    `table ${table} {`,
+    ...set(
+      'members',
+      'ifname . ether_addr . ipv4_addr',
+      taps.map(({ nic, tap }) => `"${tap}" . ${nic.mac} . ${nic.privateIp}`),
+    ),
+    ...set(
+      'cards',
+      'ifname . ether_addr',
+      taps.map(({ nic, tap }) => `"${tap}" . ${nic.mac}`),
+    ),
+    ...chain('admit', 'type filter hook prerouting priority raw; policy drop;', [
+      `iifname ${trusted} accept`,
+      'iifname . ether saddr . ip saddr @members accept',
+      'iifname . ether saddr @cards ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept',
+    ]),
+    ...chain('input', 'type filter hook input priority filter; policy drop;', [
+      'iifname "lo" accept',
+      'ct direction reply ct state established,related accept',
+      'iifname "tap*" udp sport 68 udp dport 67 accept',
+      ...tokenRequests.map((match) => `${toMetadata} ${match} ct mark set ${tokenMark}`),
+      `${toMetadata} accept`,
+    ]),
+    ...chain('hops', 'type filter hook output priority filter; policy accept;', [
+      ...taps.flatMap(({ nic, tap }) =>
+        nic.metadataHopLimit === undefined
+          ? []
+          : [`oifname "${tap}" ip saddr ${metadataAddress} ct mark ${tokenMark} ip ttl set ${nic.metadataHopLimit}`],
+      ),
+    ]),
+    ...taps.flatMap(({ nic, tap }) => [
+      ...chain(
+        `in-${tap}`,
+        '',
+        nic.ingress.flatMap((rule) => ruleLines(rule, 'ip saddr', 'accept')),
+      ),
+      ...chain(
+        `out-${tap}`,
+        '',
+        nic.egress.flatMap((rule) => ruleLines(rule, 'ip daddr', 'goto arrive')),
+      ),
+    ]),
+    ...(egress ? outsideChains(egress, plan, input.hostAddresses) : []),
+    ...chain('arrive', '', [`oifname vmap { ${forwardTargets.join(', ')} }`]),
+    ...chain('forward', 'type filter hook forward priority filter; policy drop;', [
+      'ct state invalid drop',
+      'ct direction reply ct state established,related accept',
+      'ct state related accept',
+      ...(egress
+        ? [`iifname "tap*" oifname "${egress.ifname}" ip daddr ${egress.resolver} ${resolverPort} accept`]
+        : []),
+      `iifname vmap { ${taps.map(({ tap }) => `"${tap}" : jump out-${tap}`).join(', ')} }`,
+    ]),
+    '}',
+    '',
+  ].join('\n')
+}
+
+function outsideChains(egress: EgressNetwork, plan: VpcPlan, hostAddresses: readonly string[]): string[] {
+  const forbidden = ipv4Peers([...neverOutside, egress.cidr, ...hostAddresses.map((address) => `${address}/32`)])
+  return [
+    ...chain('outside', '', [`ip daddr { ${forbidden.map(cidrText).join(', ')} } drop`, 'accept']),
+    ...chain('resolve', 'type nat hook prerouting priority dstnat; policy accept;', [
+      `iifname "tap*" ip daddr ${resolverOf(plan.cidr)} ${resolverPort} dnat ip to ${egress.resolver}`,
+    ]),
+    ...chain('leave', 'type nat hook postrouting priority srcnat; policy accept;', [
+      `oifname "${egress.ifname}" masquerade`,
+    ]),
+  ]
+}
+
+/** A rule as nftables statements; none when it speaks of IPv6 only. */
+function ruleLines(rule: TrafficRule, address: string, verdict: string): string[] {
+  const peers = ipv4Peers(rule.peers)
+  if (peers.length === 0) return []
+  const match = protocolMatch(rule)
+  if (match === undefined) return []
+  const side = peers[0]!.prefix === 0 ? '' : `${address} { ${peers.map(cidrText).join(', ')} }`
+  return [[side, match, verdict].filter(Boolean).join(' ')]
+}
+
+function protocolMatch(rule: TrafficRule): string | undefined {
+  switch (rule.protocol) {
+    case 'all':
+      return ''
+    case 'tcp':
+    case 6:
+      return portMatch('tcp', rule)
+    case 'udp':
+    case 17:
+      return portMatch('udp', rule)
+    case 'icmp':
+    case 1: {
+      if (rule.fromPort < 0) return 'meta l4proto icmp'
+      return `icmp type ${rule.fromPort}${rule.toPort < 0 ? '' : ` icmp code ${rule.toPort}`}`
+    }
+    case 'icmpv6':
+    case 58:
+      return undefined
+    default:
+      return `meta l4proto ${rule.protocol}`
+  }
+}
+
+function portMatch(protocol: 'tcp' | 'udp', rule: TrafficRule): string {
+  return rule.fromPort < 0 ? `meta l4proto ${protocol}` : `${protocol} dport ${rule.fromPort}-${rule.toPort}`
+}
+
+function chain(name: string, hook: string, rules: readonly string[]): string[] {
+  return [`  chain ${name} {`, ...(hook ? [`    ${hook}`] : []), ...rules.map((rule) => `    ${rule}`), '  }']
+}
+
+function set(name: string, type: string, elements: readonly string[]): string[] {
+  return [`  set ${name} {`, `    type ${type}`, `    elements = { ${elements.join(', ')} }`, '  }']
+}

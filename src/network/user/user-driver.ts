@@ -1,0 +1,225 @@
+/**
+ * The network driver for hosts where namespaces cannot be had: QEMU's own user networking, one small network per
+ * instance. Logins and metadata work. What it cannot do, by its nature:
+ * - instances do not reach each other, and egress rules are not enforced;
+ * - a guest believes that all of 168.0.0.0/5 is on its own link, so that part of the Internet is hidden from it;
+ * - a guest reaches servers on the host's loopback address through its gateway's address;
+ * - public ports are those that are open when the instance starts: a rule changed later counts from the next start.
+ */
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
+import type { Server } from 'node:http'
+import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
+import type { Log } from '../../lib/log.ts'
+import { run } from '../../lib/programs.ts'
+import type { Random } from '../../lib/random.ts'
+import { cidrText, commonCidr, gatewayOf, metadataAddress, parseCidr, resolverOf } from '../addresses.ts'
+import type { GuestAnswer, NetworkDriver, NetworkProbe, NicPlan, VpcPlan } from '../driver.ts'
+import { allocateLoopback } from '../loopback-addresses.ts'
+import { createMetadataRelay } from '../metadata-relay.ts'
+import { publicPorts } from '../public-ports.ts'
+import { vpcFolders } from '../vpc-folders.ts'
+
+export interface UserDriverOptions {
+  /** Where each VPC has its folder. */
+  networksDir: string
+  /** A folder with a short path for unix sockets: with `/eni-…17 digits….imds` at most 107 bytes. */
+  runDir: string
+  /** The daemon's metadata service. */
+  metadataSocketPath: string
+  log: Log
+  random: Random
+}
+
+/** QEMU's user networking takes no wider network than this. */
+const widestPrefix = 4
+const bannerTimeoutMs = 1000
+
+interface Card {
+  vpc: VpcPlan
+  nic: NicPlan
+  relay: Server
+  /** The guest has asked for its metadata since it was started: its network works. */
+  seen: boolean
+}
+
+export function createUserDriver(options: UserDriverOptions): NetworkDriver {
+  return new UserDriver(options)
+}
+
+class UserDriver implements NetworkDriver {
+  readonly kind = 'user'
+  readonly #options: UserDriverOptions
+  readonly #cards = new Map<string, Card>()
+  #queue: Promise<unknown> = Promise.resolve()
+
+  constructor(options: UserDriverOptions) {
+    this.#options = options
+  }
+
+  async probe(): Promise<NetworkProbe> {
+    try {
+      await run('socat', ['-V'])
+      const help = await run('qemu-system-x86_64', ['-netdev', 'help'])
+      if (!/^user$/m.test(help)) return { ok: false, detail: 'this QEMU was built without user networking (libslirp)' }
+      return {
+        ok: true,
+        detail: 'QEMU user networking: logins and metadata work, instances do not reach each other',
+      }
+    } catch (error) {
+      return { ok: false, detail: `${(error as Error).message}; type: sudo apt-get install qemu-system-x86 socat` }
+    }
+  }
+
+  apply(plan: VpcPlan): Promise<void> {
+    const result = this.#queue.then(() => this.#apply(plan))
+    this.#queue = result.catch(() => {})
+    return result
+  }
+
+  async attachment(vpcId: string, nicId: string) {
+    const card = this.#cards.get(nicId)
+    if (card?.vpc.id !== vpcId) throw new Error(`${nicId} is not part of the network of ${vpcId}`)
+    card.seen = false
+    const ports = card.nic.publicIp === null ? [] : await this.#freePorts(card.nic.publicIp, publicPorts(card.nic))
+    return { kind: 'user' as const, options: netdevOptions(card.vpc, card.nic, ports, this.#socketPath(nicId)) }
+  }
+
+  /** QEMU accepts connections before the guest does, so only what the guest itself has said counts. */
+  async answer(vpcId: string, privateIp: string): Promise<GuestAnswer> {
+    const card = [...this.#cards.values()].find(({ vpc, nic }) => vpc.id === vpcId && nic.privateIp === privateIp)
+    if (!card) return 'silent'
+    const { publicIp } = card.nic
+    if (publicIp !== null && publicPorts(card.nic).includes(22) && (await speaks(publicIp, 22))) return 'accepts'
+    return card.seen ? 'refuses' : 'silent'
+  }
+
+  list(): Promise<string[]> {
+    return vpcFolders(this.#options.networksDir)
+  }
+
+  allocatePublicIp(taken: ReadonlySet<string>): Promise<string> {
+    return allocateLoopback(this.#options.networksDir, taken, this.#options.random)
+  }
+
+  async close(): Promise<void> {
+    await this.#queue
+    await Promise.all([...this.#cards.keys()].map((nicId) => this.#unplug(nicId)))
+  }
+
+  async #apply(plan: VpcPlan): Promise<void> {
+    const folder = join(this.#options.networksDir, plan.id)
+    const recordPath = join(folder, 'user-nics.json')
+    const before: string[] = JSON.parse(await readFile(recordPath, 'utf8').catch(() => '[]'))
+    const planned = new Set(plan.nics.map((nic) => nic.id))
+    for (const nicId of before.filter((id) => !planned.has(id))) {
+      await this.#unplug(nicId)
+      await rm(this.#socketPath(nicId), { force: true })
+    }
+    if (plan.nics.length === 0) return rm(folder, { recursive: true, force: true })
+    for (const nic of plan.nics) checkPlace(nic)
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 })
+    await writeFile(recordPath, JSON.stringify([...planned]), { mode: 0o600 })
+    for (const nic of plan.nics) await this.#plug(plan, nic)
+  }
+
+  async #plug(vpc: VpcPlan, nic: NicPlan): Promise<void> {
+    const known = this.#cards.get(nic.id)
+    if (known) {
+      Object.assign(known, { vpc, nic })
+      return
+    }
+    const relay = createMetadataRelay({
+      vpcId: vpc.id,
+      metadataSocketPath: this.#options.metadataSocketPath,
+      sourceOf: () => nic.privateIp,
+    })
+    const card: Card = { vpc, nic, relay, seen: false }
+    relay.on('request', () => {
+      card.seen = true
+    })
+    const socketPath = this.#socketPath(nic.id)
+    await rm(socketPath, { force: true })
+    await new Promise<void>((resolve, reject) => relay.once('error', reject).listen(socketPath, resolve))
+    this.#cards.set(nic.id, card)
+  }
+
+  async #unplug(nicId: string): Promise<void> {
+    const relay = this.#cards.get(nicId)?.relay
+    this.#cards.delete(nicId)
+    relay?.closeAllConnections()
+    await new Promise<void>((resolve) => (relay ? relay.close(() => resolve()) : resolve()))
+  }
+
+  #socketPath(nicId: string): string {
+    const path = join(this.#options.runDir, `${nicId}.imds`)
+    // QEMU and socat each have their own marks in what follows; a path without them needs no escaping in either.
+    if (/[^\w./+@-]/.test(path)) throw new Error(`user networking needs a home without special characters: ${path}`)
+    return path
+  }
+
+  /** QEMU does not start when one of its forwards cannot listen, so those are left out, and said. */
+  async #freePorts(publicIp: string, ports: readonly number[]): Promise<number[]> {
+    const free: number[] = []
+    const refused = new Map<string, number[]>()
+    for (const port of ports) {
+      const code = await refusalOf(publicIp, port)
+      if (code === undefined) free.push(port)
+      else refused.set(code, [...(refused.get(code) ?? []), port])
+    }
+    for (const [code, left] of refused) {
+      const advice = code === 'EACCES' ? '; type: sudo sysctl -w net.ipv4.ip_unprivileged_port_start=0' : ''
+      this.#options.log.warn(`cannot listen on ${publicIp}, ports ${left.join(', ')}: ${code}${advice}`)
+    }
+    return free
+  }
+}
+
+/** The value of `-netdev user,id=…,`: DHCP gives exactly the planned address, and metadata goes to the relay's socket. */
+export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number[], relaySocketPath: string): string {
+  return [
+    `net=${cidrText(commonNet(nic))}`,
+    `host=${gatewayOf(nic.subnetCidr)}`,
+    `dns=${resolverOf(vpc.cidr)}`,
+    `dhcpstart=${nic.privateIp}`,
+    `hostname=${nic.hostname.split('.')[0]}`,
+    'ipv6=off',
+    `guestfwd=tcp:${metadataAddress}:80-cmd:socat - UNIX-CONNECT:${relaySocketPath}`,
+    ...ports.map((port) => `hostfwd=tcp:${nic.publicIp}:${port}-${nic.privateIp}:${port}`),
+  ].join(',')
+}
+
+/** QEMU forwards only addresses within the guest's own network, so that must hold the metadata address as well. */
+function commonNet(nic: NicPlan) {
+  return commonCidr([nic.privateIp, gatewayOf(nic.subnetCidr), metadataAddress])
+}
+
+function checkPlace(nic: NicPlan): void {
+  if (commonNet(nic).prefix >= widestPrefix) return
+  const subnet = cidrText(parseCidr(nic.subnetCidr))
+  throw new Error(`user networking cannot serve metadata to ${subnet}: only addresses in 160.0.0.0/4 can have it`)
+}
+
+function refusalOf(host: string, port: number): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'EIO'))
+    server.listen({ host, port }, () => server.close(() => resolve(undefined)))
+  })
+}
+
+/** True when the server says something of its own accord, as SSH servers do. */
+function speaks(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, host)
+    const give = (answer: boolean) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.setTimeout(bannerTimeoutMs, () => give(false))
+    socket.once('data', () => give(true))
+    socket.once('error', () => give(false))
+    socket.once('end', () => give(false))
+  })
+}
