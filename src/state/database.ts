@@ -1,0 +1,20 @@
+import { CamelCasePlugin, type Dialect, Kysely } from 'kysely'
+import { type Migration, Migrator } from 'kysely/migration'
+import * as first from './migrations/0001-first.ts'
+import type { Database } from './schema.ts'
+
+/** A connection or a transaction: repositories do not care which. */
+export type Db = Kysely<Database>
+
+const migrations: Record<string, Migration> = { '0001-first': first }
+
+export function openDatabase(dialect: Dialect): Db {
+  return new Kysely<Database>({ dialect, plugins: [new CamelCasePlugin()] })
+}
+
+/** Brings the schema up to date. Several processes may try at once; one does it. */
+export async function migrate(db: Db): Promise<void> {
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
+  const { error } = await migrator.migrateToLatest()
+  if (error) throw new Error('the database could not be brought up to date', { cause: error })
+}

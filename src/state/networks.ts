@@ -1,0 +1,397 @@
+/** VPCs, subnets, security groups with their rules, and network interfaces. */
+import type { Insertable, Selectable } from 'kysely'
+import { insertRows } from './bulk.ts'
+import type { Db } from './database.ts'
+import type { FilterRules } from './filters.ts'
+import { type ListRequest, listPage, type Page } from './listing.ts'
+import type {
+  NetworkInterfacesTable,
+  SecurityGroupRulesTable,
+  SecurityGroupsTable,
+  SubnetsTable,
+  VpcsTable,
+} from './schema.ts'
+
+export type Vpc = Selectable<VpcsTable>
+export type Subnet = Selectable<SubnetsTable>
+export type SecurityGroup = Selectable<SecurityGroupsTable>
+export type SecurityGroupRule = Selectable<SecurityGroupRulesTable>
+export type NetworkInterface = Selectable<NetworkInterfacesTable>
+
+const vpcFilters: FilterRules = {
+  tags: { tagsOf: 'vpcs.id' },
+  cidr: { column: 'vpcs.cidr' },
+  'cidr-block-association.cidr-block': { column: 'vpcs.cidr' },
+  'dhcp-options-id': { column: 'vpcs.dhcpOptionsId' },
+  'is-default': { number: 'vpcs.isDefault' },
+  isDefault: { number: 'vpcs.isDefault' },
+  'owner-id': { column: 'vpcs.accountId' },
+  state: { constant: 'available' },
+  'vpc-id': { column: 'vpcs.id' },
+}
+
+const subnetFilters: FilterRules = {
+  tags: { tagsOf: 'subnets.id' },
+  'availability-zone': { column: 'subnets.zone' },
+  availabilityZone: { column: 'subnets.zone' },
+  cidr: { column: 'subnets.cidr' },
+  cidrBlock: { column: 'subnets.cidr' },
+  'cidr-block': { column: 'subnets.cidr' },
+  'default-for-az': { number: 'subnets.isDefault' },
+  defaultForAz: { number: 'subnets.isDefault' },
+  'map-public-ip-on-launch': { number: 'subnets.mapPublicIp' },
+  'owner-id': { column: 'subnets.accountId' },
+  state: { constant: 'available' },
+  'subnet-id': { column: 'subnets.id' },
+  'vpc-id': { column: 'subnets.vpcId' },
+}
+
+const ofRule = (column: keyof SecurityGroupRulesTable, isEgress: 0 | 1): FilterRules[string] => ({
+  exists: (eb, match) =>
+    eb.exists(
+      eb
+        .selectFrom('securityGroupRules as r')
+        .select('r.id')
+        .whereRef('r.groupId', '=', 'securityGroups.id')
+        .where('r.isEgress', '=', isEgress)
+        .where(match(`r.${column}`)),
+    ),
+})
+
+const securityGroupFilters: FilterRules = {
+  tags: { tagsOf: 'securityGroups.id' },
+  description: { column: 'securityGroups.description' },
+  'group-id': { column: 'securityGroups.id' },
+  'group-name': { column: 'securityGroups.name' },
+  'owner-id': { column: 'securityGroups.accountId' },
+  'vpc-id': { column: 'securityGroups.vpcId' },
+  'ip-permission.cidr': ofRule('cidrIpv4', 0),
+  'ip-permission.ipv6-cidr': ofRule('cidrIpv6', 0),
+  'ip-permission.group-id': ofRule('referencedGroupId', 0),
+  'ip-permission.protocol': ofRule('protocol', 0),
+  'egress.ip-permission.cidr': ofRule('cidrIpv4', 1),
+  'egress.ip-permission.ipv6-cidr': ofRule('cidrIpv6', 1),
+  'egress.ip-permission.group-id': ofRule('referencedGroupId', 1),
+  'egress.ip-permission.protocol': ofRule('protocol', 1),
+}
+
+const securityGroupRuleFilters: FilterRules = {
+  tags: { tagsOf: 'securityGroupRules.id' },
+  'group-id': { column: 'securityGroupRules.groupId' },
+  'security-group-rule-id': { column: 'securityGroupRules.id' },
+}
+
+const networkInterfaceFilters: FilterRules = {
+  tags: { tagsOf: 'networkInterfaces.id' },
+  'network-interface-id': { column: 'networkInterfaces.id' },
+  'attachment.instance-id': { column: 'networkInterfaces.instanceId' },
+  'attachment.attachment-id': { column: 'networkInterfaces.attachmentId' },
+  'attachment.status': { constant: 'attached' },
+  'availability-zone': { column: 'networkInterfaces.zone' },
+  'mac-address': { column: 'networkInterfaces.mac' },
+  'owner-id': { column: 'networkInterfaces.accountId' },
+  'private-ip-address': { column: 'networkInterfaces.privateIp' },
+  'addresses.private-ip-address': { column: 'networkInterfaces.privateIp' },
+  'association.public-ip': { column: 'networkInterfaces.publicIp' },
+  status: { constant: 'in-use' },
+  'subnet-id': { column: 'networkInterfaces.subnetId' },
+  'vpc-id': { column: 'networkInterfaces.vpcId' },
+  'group-id': {
+    exists: (eb, match) =>
+      eb.exists(
+        eb
+          .selectFrom('networkInterfaceGroups as g')
+          .select('g.groupId')
+          .whereRef('g.networkInterfaceId', '=', 'networkInterfaces.id')
+          .where(match('g.groupId')),
+      ),
+  },
+}
+
+const byCreation = (row: { createdAt: number; id: string }) => ({ time: row.createdAt, id: row.id })
+
+export class NetworkRepository {
+  readonly #db: Db
+
+  constructor(db: Db) {
+    this.#db = db
+  }
+
+  async insertVpc(row: Insertable<VpcsTable>): Promise<void> {
+    await this.#db.insertInto('vpcs').values(row).execute()
+  }
+
+  defaultVpc(accountId: string, region: string): Promise<Vpc | undefined> {
+    return this.#db
+      .selectFrom('vpcs')
+      .selectAll()
+      .where('accountId', '=', accountId)
+      .where('region', '=', region)
+      .where('isDefault', '=', 1)
+      .executeTakeFirst()
+  }
+
+  vpc(id: string): Promise<Vpc | undefined> {
+    return this.#db.selectFrom('vpcs').selectAll().where('id', '=', id).executeTakeFirst()
+  }
+
+  listVpcs(region: string, request: ListRequest): Promise<Page<Vpc>> {
+    const query = this.#db
+      .selectFrom('vpcs')
+      .selectAll()
+      .where('vpcs.accountId', '=', request.accountId)
+      .where('vpcs.region', '=', region)
+    return listPage(query, vpcFilters, { time: 'vpcs.createdAt', id: 'vpcs.id' }, request, byCreation)
+  }
+
+  async insertSubnets(rows: readonly Insertable<SubnetsTable>[]): Promise<void> {
+    await this.#db
+      .insertInto('subnets')
+      .values([...rows])
+      .execute()
+  }
+
+  subnet(id: string): Promise<Subnet | undefined> {
+    return this.#db.selectFrom('subnets').selectAll().where('id', '=', id).executeTakeFirst()
+  }
+
+  subnets(ids: readonly string[]): Promise<Subnet[]> {
+    if (ids.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('subnets')
+      .selectAll()
+      .where('id', 'in', [...ids])
+      .execute()
+  }
+
+  listSubnets(region: string, request: ListRequest): Promise<Page<Subnet>> {
+    const query = this.#db
+      .selectFrom('subnets')
+      .selectAll()
+      .where('subnets.accountId', '=', request.accountId)
+      .where('subnets.region', '=', region)
+    return listPage(query, subnetFilters, { time: 'subnets.createdAt', id: 'subnets.id' }, request, byCreation)
+  }
+
+  /** Addresses taken, by subnet. */
+  async usedAddresses(subnetIds: readonly string[]): Promise<Map<string, number>> {
+    if (subnetIds.length === 0) return new Map()
+    const rows = await this.#db
+      .selectFrom('networkInterfaces')
+      .select(['subnetId', (eb) => eb.fn.countAll<number | string>().as('used')])
+      .where('subnetId', 'in', [...subnetIds])
+      .groupBy('subnetId')
+      .execute()
+    return new Map(rows.map((row) => [row.subnetId, Number(row.used)]))
+  }
+
+  async insertSecurityGroup(row: Insertable<SecurityGroupsTable>): Promise<void> {
+    await this.#db.insertInto('securityGroups').values(row).execute()
+  }
+
+  securityGroup(id: string): Promise<SecurityGroup | undefined> {
+    return this.#db.selectFrom('securityGroups').selectAll().where('id', '=', id).executeTakeFirst()
+  }
+
+  securityGroupByName(vpcId: string, name: string): Promise<SecurityGroup | undefined> {
+    return this.#db
+      .selectFrom('securityGroups')
+      .selectAll()
+      .where('vpcId', '=', vpcId)
+      .where('name', '=', name)
+      .executeTakeFirst()
+  }
+
+  securityGroups(ids: readonly string[]): Promise<SecurityGroup[]> {
+    if (ids.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('securityGroups')
+      .selectAll()
+      .where('id', 'in', [...ids])
+      .execute()
+  }
+
+  listSecurityGroups(
+    region: string,
+    request: ListRequest & { names?: readonly string[] },
+  ): Promise<Page<SecurityGroup>> {
+    let query = this.#db
+      .selectFrom('securityGroups')
+      .selectAll()
+      .where('securityGroups.accountId', '=', request.accountId)
+      .where('securityGroups.region', '=', region)
+    if (request.names) query = query.where('securityGroups.name', 'in', [...request.names])
+    const order = { time: 'securityGroups.createdAt', id: 'securityGroups.id' }
+    return listPage(query, securityGroupFilters, order, request, byCreation)
+  }
+
+  async deleteSecurityGroup(id: string): Promise<void> {
+    await this.#db.deleteFrom('securityGroupRules').where('groupId', '=', id).execute()
+    await this.#db.deleteFrom('securityGroups').where('id', '=', id).execute()
+  }
+
+  async countSecurityGroups(vpcId: string): Promise<number> {
+    const row = await this.#db
+      .selectFrom('securityGroups')
+      .select((eb) => eb.fn.countAll<number | string>().as('count'))
+      .where('vpcId', '=', vpcId)
+      .executeTakeFirstOrThrow()
+    return Number(row.count)
+  }
+
+  async insertRules(rows: readonly Insertable<SecurityGroupRulesTable>[]): Promise<void> {
+    if (rows.length > 0)
+      await this.#db
+        .insertInto('securityGroupRules')
+        .values([...rows])
+        .execute()
+  }
+
+  rulesOf(groupIds: readonly string[]): Promise<SecurityGroupRule[]> {
+    if (groupIds.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('securityGroupRules')
+      .selectAll()
+      .where('groupId', 'in', [...groupIds])
+      .orderBy('createdAt')
+      .orderBy('id')
+      .execute()
+  }
+
+  listRules(region: string, request: ListRequest): Promise<Page<SecurityGroupRule>> {
+    const query = this.#db
+      .selectFrom('securityGroupRules')
+      .selectAll()
+      .where('securityGroupRules.accountId', '=', request.accountId)
+      .where('securityGroupRules.region', '=', region)
+    const order = { time: 'securityGroupRules.createdAt', id: 'securityGroupRules.id' }
+    return listPage(query, securityGroupRuleFilters, order, request, byCreation)
+  }
+
+  async updateRule(id: string, patch: Partial<SecurityGroupRulesTable>): Promise<void> {
+    await this.#db.updateTable('securityGroupRules').set(patch).where('id', '=', id).execute()
+  }
+
+  async deleteRules(ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return
+    await this.#db
+      .deleteFrom('securityGroupRules')
+      .where('id', 'in', [...ids])
+      .execute()
+  }
+
+  /** Groups whose rules name that group. */
+  async groupsReferring(groupId: string): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom('securityGroupRules')
+      .select('groupId')
+      .distinct()
+      .where('referencedGroupId', '=', groupId)
+      .where('groupId', '!=', groupId)
+      .execute()
+    return rows.map((row) => row.groupId)
+  }
+
+  /** All of them are members of all of the groups. */
+  async insertInterfaces(
+    rows: readonly Insertable<NetworkInterfacesTable>[],
+    groupIds: readonly string[],
+  ): Promise<void> {
+    await insertRows(this.#db, 'networkInterfaces', rows)
+    const memberships = rows.flatMap(({ id }) => groupIds.map((groupId) => ({ networkInterfaceId: id, groupId })))
+    await insertRows(this.#db, 'networkInterfaceGroups', memberships)
+  }
+
+  async setInterfaceGroups(networkInterfaceId: string, groupIds: readonly string[]): Promise<void> {
+    await this.#db.deleteFrom('networkInterfaceGroups').where('networkInterfaceId', '=', networkInterfaceId).execute()
+    await this.#db
+      .insertInto('networkInterfaceGroups')
+      .values(groupIds.map((groupId) => ({ networkInterfaceId, groupId })))
+      .execute()
+  }
+
+  async updateInterface(id: string, patch: Partial<NetworkInterfacesTable>): Promise<void> {
+    await this.#db.updateTable('networkInterfaces').set(patch).where('id', '=', id).execute()
+  }
+
+  async deleteInterfacesOf(instanceId: string): Promise<void> {
+    const ids = (await this.interfacesOf([instanceId])).map((row) => row.id)
+    if (ids.length === 0) return
+    await this.#db.deleteFrom('networkInterfaceGroups').where('networkInterfaceId', 'in', ids).execute()
+    await this.#db.deleteFrom('networkInterfaces').where('id', 'in', ids).execute()
+  }
+
+  interfacesOf(instanceIds: readonly string[]): Promise<NetworkInterface[]> {
+    if (instanceIds.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('networkInterfaces')
+      .selectAll()
+      .where('instanceId', 'in', [...instanceIds])
+      .execute()
+  }
+
+  interfacesInVpc(vpcId: string): Promise<NetworkInterface[]> {
+    return this.#db.selectFrom('networkInterfaces').selectAll().where('vpcId', '=', vpcId).execute()
+  }
+
+  interfaceAt(vpcId: string, privateIp: string): Promise<NetworkInterface | undefined> {
+    return this.#db
+      .selectFrom('networkInterfaces')
+      .selectAll()
+      .where('vpcId', '=', vpcId)
+      .where('privateIp', '=', privateIp)
+      .executeTakeFirst()
+  }
+
+  listInterfaces(region: string, request: ListRequest): Promise<Page<NetworkInterface>> {
+    const query = this.#db
+      .selectFrom('networkInterfaces')
+      .selectAll()
+      .where('networkInterfaces.accountId', '=', request.accountId)
+      .where('networkInterfaces.region', '=', region)
+    const order = { time: 'networkInterfaces.createdAt', id: 'networkInterfaces.id' }
+    return listPage(query, networkInterfaceFilters, order, request, byCreation)
+  }
+
+  /** Group ids by network interface id. */
+  async groupsOfInterfaces(ids: readonly string[]): Promise<Map<string, string[]>> {
+    const groups = new Map<string, string[]>(ids.map((id) => [id, []]))
+    if (ids.length === 0) return groups
+    const rows = await this.#db
+      .selectFrom('networkInterfaceGroups')
+      .selectAll()
+      .where('networkInterfaceId', 'in', [...ids])
+      .orderBy('groupId')
+      .execute()
+    for (const row of rows) groups.get(row.networkInterfaceId)?.push(row.groupId)
+    return groups
+  }
+
+  async publicIps(): Promise<Set<string>> {
+    const rows = await this.#db
+      .selectFrom('networkInterfaces')
+      .select('publicIp')
+      .where('publicIp', 'is not', null)
+      .execute()
+    return new Set(rows.map((row) => row.publicIp!))
+  }
+
+  async privateIpsIn(subnetId: string): Promise<Set<string>> {
+    const rows = await this.#db
+      .selectFrom('networkInterfaces')
+      .select('privateIp')
+      .where('subnetId', '=', subnetId)
+      .execute()
+    return new Set(rows.map((row) => row.privateIp))
+  }
+
+  async isGroupInUse(groupId: string): Promise<boolean> {
+    const row = await this.#db
+      .selectFrom('networkInterfaceGroups')
+      .select('groupId')
+      .where('groupId', '=', groupId)
+      .limit(1)
+      .executeTakeFirst()
+    return row !== undefined
+  }
+}

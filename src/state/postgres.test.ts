@@ -1,0 +1,23 @@
+import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
+import { stateSuite } from './state.suite.ts'
+import { openState } from './state.ts'
+import { type PostgresServer, postgresPrograms, startPostgres } from './testing/postgres-server.ts'
+
+const programs = postgresPrograms()
+
+if (programs === undefined) {
+  test.skip('state on PostgreSQL: skipped, because no PostgreSQL server is installed (Debian: postgresql)', () => {})
+} else {
+  describe('a real server', () => {
+    let server: PostgresServer
+    let url: string
+    beforeAll(async () => {
+      server = await startPostgres(programs)
+    })
+    afterAll(() => server.stop())
+    beforeEach(async () => {
+      url = await server.createDatabase()
+    })
+    stateSuite('PostgreSQL', () => openState({ url }))
+  })
+}

@@ -1,0 +1,357 @@
+/**
+ * The tables, as TypeScript sees them. Columns are camelCase here and snake_case in the database.
+ *
+ * Conventions: times are milliseconds since the epoch; flags are 0 or 1, because SQLite has no booleans; ids are EC2's.
+ * A row is never the place for what lies on the host (process ids, sockets): drivers keep that themselves.
+ */
+
+export type Flag = 0 | 1
+/** Milliseconds since the Unix epoch. */
+export type TimeMs = number
+
+export interface SettingsTable {
+  name: string
+  value: string
+}
+
+export interface AccessKeysTable {
+  id: string
+  secret: string
+  accountId: string
+  description: string
+  createdAt: TimeMs
+}
+
+/** A region that has been opened: its store exists and the public images are registered. */
+export interface OpenRegionsTable {
+  name: string
+  openedAt: TimeMs
+}
+
+export interface VpcsTable {
+  id: string
+  accountId: string
+  region: string
+  cidr: string
+  isDefault: Flag
+  dhcpOptionsId: string
+  internetGatewayId: string
+  mainRouteTableId: string
+  networkAclId: string
+  createdAt: TimeMs
+}
+
+export interface SubnetsTable {
+  id: string
+  vpcId: string
+  accountId: string
+  region: string
+  zone: string
+  cidr: string
+  isDefault: Flag
+  mapPublicIp: Flag
+  createdAt: TimeMs
+}
+
+export interface SecurityGroupsTable {
+  id: string
+  accountId: string
+  region: string
+  vpcId: string
+  name: string
+  description: string
+  createdAt: TimeMs
+}
+
+/** One source or destination of one permission; EC2 numbers them one by one. */
+export interface SecurityGroupRulesTable {
+  id: string
+  groupId: string
+  accountId: string
+  region: string
+  isEgress: Flag
+  /** `tcp`, `udp`, `icmp`, `icmpv6`, a protocol number as text, or `-1` for all. */
+  protocol: string
+  fromPort: number
+  toPort: number
+  cidrIpv4: string | null
+  cidrIpv6: string | null
+  referencedGroupId: string | null
+  description: string | null
+  createdAt: TimeMs
+}
+
+export interface NetworkInterfacesTable {
+  id: string
+  accountId: string
+  region: string
+  zone: string
+  vpcId: string
+  subnetId: string
+  instanceId: string
+  attachmentId: string
+  mac: string
+  privateIp: string
+  publicIp: string | null
+  deleteOnTermination: Flag
+  createdAt: TimeMs
+}
+
+export interface NetworkInterfaceGroupsTable {
+  networkInterfaceId: string
+  groupId: string
+}
+
+export interface KeyPairsTable {
+  id: string
+  accountId: string
+  region: string
+  name: string
+  type: 'rsa' | 'ed25519'
+  fingerprint: string
+  /** One line in OpenSSH form. */
+  publicKey: string
+  createdAt: TimeMs
+}
+
+export type ImageState = 'pending' | 'available' | 'failed' | 'deregistered'
+
+export interface ImagesTable {
+  id: string
+  /** The owner. */
+  accountId: string
+  /** `amazon` for the images that come with Kiln. */
+  ownerAlias: string | null
+  region: string
+  name: string
+  description: string | null
+  state: ImageState
+  stateReasonCode: string | null
+  stateReasonMessage: string | null
+  architecture: string
+  rootDeviceName: string
+  rootDeviceType: 'ebs' | 'instance-store'
+  virtualizationType: string
+  enaSupport: Flag
+  sriovNetSupport: string | null
+  bootMode: string | null
+  imdsSupport: string | null
+  tpmSupport: string | null
+  platformDetails: string
+  sourceInstanceId: string | null
+  sourceImageId: string | null
+  sourceImageRegion: string | null
+  createdAt: TimeMs
+  deregisteredAt: TimeMs | null
+}
+
+export interface BlockDeviceTable {
+  deviceName: string
+  ordinal: number
+  snapshotId: string | null
+  sizeGib: number | null
+  volumeType: string | null
+  iops: number | null
+  throughput: number | null
+  deleteOnTermination: Flag
+  encrypted: Flag
+  virtualName: string | null
+}
+
+export interface ImageBlockDevicesTable extends BlockDeviceTable {
+  imageId: string
+}
+
+/** `grantee` is an account id or `all`. */
+export interface ImageLaunchPermissionsTable {
+  imageId: string
+  grantee: string
+}
+
+export type SnapshotState = 'pending' | 'completed' | 'error' | 'deleted'
+
+export interface SnapshotsTable {
+  id: string
+  accountId: string
+  ownerAlias: string | null
+  region: string
+  /** The volume it was taken of; `vol-ffffffff` for copies, as on EC2. */
+  volumeId: string
+  sizeGib: number
+  state: SnapshotState
+  stateMessage: string | null
+  /** 0 to 100. */
+  progress: number
+  description: string
+  encrypted: Flag
+  /** The root object in the region's block store; null until it is completed. */
+  rootHash: string | null
+  /** Bytes of blocks that are not zeros. */
+  dataBytes: number | null
+  /** Bytes that the region's store grew by when it was taken. */
+  storedBytes: number | null
+  startedAt: TimeMs
+  completedAt: TimeMs | null
+}
+
+export type VolumeState = 'creating' | 'available' | 'in-use' | 'deleting' | 'deleted' | 'error'
+
+export interface VolumesTable {
+  id: string
+  accountId: string
+  region: string
+  zone: string
+  sizeGib: number
+  volumeType: string
+  iops: number | null
+  throughput: number | null
+  encrypted: Flag
+  snapshotId: string | null
+  /** The root object that lies under the lowest layer; null when the volume depends on no snapshot. */
+  baseRoot: string | null
+  state: VolumeState
+  createdAt: TimeMs
+}
+
+/** The qcow2 files of a volume, lowest first. All but the highest are frozen. */
+export interface VolumeLayersTable {
+  volumeId: string
+  seq: number
+  /** File name inside the volume's folder. */
+  fileName: string
+  /** The snapshot that this layer was frozen for; null for the layer that is written. */
+  snapshotId: string | null
+}
+
+export interface VolumeAttachmentsTable {
+  volumeId: string
+  instanceId: string
+  deviceName: string
+  /** 0 is the boot disk. */
+  slot: number
+  state: 'attaching' | 'attached' | 'detaching'
+  deleteOnTermination: Flag
+  attachedAt: TimeMs
+}
+
+export type InstanceState = 'pending' | 'running' | 'shutting-down' | 'terminated' | 'stopping' | 'stopped'
+
+export interface InstancesTable {
+  id: string
+  accountId: string
+  region: string
+  zone: string
+  reservationId: string
+  launchIndex: number
+  imageId: string
+  instanceType: string
+  architecture: string
+  state: InstanceState
+  stateReasonCode: string | null
+  stateReasonMessage: string | null
+  stateTransitionReason: string
+  /** The operation that has its machine down for a moment; reconcilers leave such an instance alone. */
+  heldBy: string | null
+  /** Whether the guest answers on the network: what the status checks report. */
+  reachability: 'initializing' | 'passed' | 'failed' | 'insufficient-data'
+  reachabilityAt: TimeMs
+  keyName: string | null
+  /** Base64, as it was sent. */
+  userData: string | null
+  vpcId: string
+  subnetId: string
+  rootDeviceName: string
+  rootDeviceType: 'ebs' | 'instance-store'
+  virtualizationType: string
+  bootMode: string | null
+  platformDetails: string
+  enaSupport: Flag
+  ebsOptimized: Flag
+  monitoring: Flag
+  sourceDestCheck: Flag
+  disableApiTermination: Flag
+  disableApiStop: Flag
+  shutdownBehavior: 'stop' | 'terminate'
+  httpTokens: 'optional' | 'required'
+  httpEndpoint: 'enabled' | 'disabled'
+  httpPutResponseHopLimit: number
+  instanceMetadataTags: 'enabled' | 'disabled'
+  clientToken: string | null
+  launchedAt: TimeMs
+  createdAt: TimeMs
+  terminatedAt: TimeMs | null
+}
+
+export interface TagsTable {
+  resourceId: string
+  resourceType: string
+  accountId: string
+  region: string
+  key: string
+  value: string
+}
+
+export interface ClientTokensTable {
+  accountId: string
+  region: string
+  action: string
+  token: string
+  paramsHash: string
+  /** What the first request answered with: resource ids, comma-separated. */
+  resourceIds: string
+  createdAt: TimeMs
+}
+
+export type OperationState = 'pending' | 'running' | 'completed' | 'failed'
+
+export interface OperationsTable {
+  id: string
+  kind: string
+  /** The resource it works on; operations on one subject run one after the other, oldest first. */
+  subjectId: string
+  accountId: string
+  region: string
+  state: OperationState
+  /** The step to do next, by name. */
+  step: string
+  /** 0 to 100. */
+  progress: number
+  attempts: number
+  /** Not to be tried before this time. */
+  runAfter: TimeMs
+  leaseOwner: string | null
+  leaseUntil: TimeMs
+  /** JSON: what was asked. */
+  input: string
+  /** JSON: what the steps found out so far. */
+  data: string
+  error: string | null
+  createdAt: TimeMs
+  updatedAt: TimeMs
+  /** Orders operations made in the same millisecond. */
+  seq: number
+}
+
+export interface Database {
+  settings: SettingsTable
+  accessKeys: AccessKeysTable
+  openRegions: OpenRegionsTable
+  vpcs: VpcsTable
+  subnets: SubnetsTable
+  securityGroups: SecurityGroupsTable
+  securityGroupRules: SecurityGroupRulesTable
+  networkInterfaces: NetworkInterfacesTable
+  networkInterfaceGroups: NetworkInterfaceGroupsTable
+  keyPairs: KeyPairsTable
+  images: ImagesTable
+  imageBlockDevices: ImageBlockDevicesTable
+  imageLaunchPermissions: ImageLaunchPermissionsTable
+  snapshots: SnapshotsTable
+  volumes: VolumesTable
+  volumeLayers: VolumeLayersTable
+  volumeAttachments: VolumeAttachmentsTable
+  instances: InstancesTable
+  tags: TagsTable
+  clientTokens: ClientTokensTable
+  operations: OperationsTable
+}

@@ -1,0 +1,42 @@
+/** Lets Kysely's SQLite dialect run on Node's own `node:sqlite`. */
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { type Dialect, type SqliteDatabase, SqliteDialect } from 'kysely'
+
+/** A file in WAL mode, every commit on stable storage before it is answered. */
+export function sqliteDialect(path: string): Dialect {
+  return new SqliteDialect({ database: async () => openSqlite(path) })
+}
+
+function openSqlite(path: string): SqliteDatabase {
+  const database = new DatabaseSync(path)
+  database.exec(`
+    pragma journal_mode = wal;
+    pragma synchronous = full;
+    pragma foreign_keys = on;
+    pragma busy_timeout = 5000;
+    pragma case_sensitive_like = on;
+  `)
+  // Preparing costs more than running for small statements, and Kysely writes the same texts again and again.
+  const prepared = new Map<string, ReturnType<DatabaseSync['prepare']>>()
+  const prepare = (sql: string) => {
+    let statement = prepared.get(sql)
+    if (!statement) {
+      if (prepared.size >= 500) prepared.clear()
+      statement = database.prepare(sql)
+      prepared.set(sql, statement)
+    }
+    return statement
+  }
+  return {
+    close: () => database.close(),
+    prepare: (sql) => {
+      const statement = prepare(sql)
+      return {
+        reader: statement.columns().length > 0,
+        all: (parameters) => statement.all(...(parameters as SQLInputValue[])),
+        run: (parameters) => statement.run(...(parameters as SQLInputValue[])),
+        iterate: (parameters) => statement.iterate(...(parameters as SQLInputValue[])),
+      }
+    },
+  }
+}

@@ -1,0 +1,66 @@
+/** Everything that is remembered, behind one door: a repository an aggregate, and transactions over them. */
+import type { Dialect } from 'kysely'
+import { ClientTokenRepository } from './client-tokens.ts'
+import { type Db, migrate, openDatabase } from './database.ts'
+import { ImageRepository } from './images.ts'
+import { InstanceRepository } from './instances.ts'
+import { KeyPairRepository } from './key-pairs.ts'
+import { NetworkRepository } from './networks.ts'
+import { OperationRepository } from './operations.ts'
+import { postgresDialect } from './postgres.ts'
+import { SettingsRepository } from './settings.ts'
+import { SnapshotRepository } from './snapshots.ts'
+import { sqliteDialect } from './sqlite.ts'
+import { TagRepository } from './tags.ts'
+import { VolumeRepository } from './volumes.ts'
+
+export interface Repositories {
+  readonly settings: SettingsRepository
+  readonly networks: NetworkRepository
+  readonly keyPairs: KeyPairRepository
+  readonly images: ImageRepository
+  readonly snapshots: SnapshotRepository
+  readonly volumes: VolumeRepository
+  readonly instances: InstanceRepository
+  readonly tags: TagRepository
+  readonly clientTokens: ClientTokenRepository
+  readonly operations: OperationRepository
+}
+
+export interface State extends Repositories {
+  /** Runs `work` in one transaction: all of it is durable when this resolves, none of it when it rejects. */
+  transaction<T>(work: (tx: Repositories) => Promise<T>): Promise<T>
+  close(): Promise<void>
+}
+
+/** Opens and upgrades the database: a SQLite file, or PostgreSQL when the place is a `postgres://` URL. */
+export async function openState(place: { sqlitePath: string } | { url: string }): Promise<State> {
+  const dialect: Dialect = 'url' in place ? postgresDialect(place.url) : sqliteDialect(place.sqlitePath)
+  const db = openDatabase(dialect)
+  try {
+    await migrate(db)
+  } catch (error) {
+    await db.destroy()
+    throw error
+  }
+  return {
+    ...repositoriesOf(db),
+    transaction: (work) => db.transaction().execute((tx) => work(repositoriesOf(tx))),
+    close: () => db.destroy(),
+  }
+}
+
+function repositoriesOf(db: Db): Repositories {
+  return {
+    settings: new SettingsRepository(db),
+    networks: new NetworkRepository(db),
+    keyPairs: new KeyPairRepository(db),
+    images: new ImageRepository(db),
+    snapshots: new SnapshotRepository(db),
+    volumes: new VolumeRepository(db),
+    instances: new InstanceRepository(db),
+    tags: new TagRepository(db),
+    clientTokens: new ClientTokenRepository(db),
+    operations: new OperationRepository(db),
+  }
+}

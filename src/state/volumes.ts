@@ -1,0 +1,182 @@
+/** Volumes, the layers they are made of, and what they are attached to. */
+import type { Insertable, Selectable } from 'kysely'
+import { insertRows } from './bulk.ts'
+import type { Db } from './database.ts'
+import type { FilterRules } from './filters.ts'
+import { type ListRequest, listPage, type Page } from './listing.ts'
+import type { VolumeAttachmentsTable, VolumeLayersTable, VolumeState, VolumesTable } from './schema.ts'
+
+export type Volume = Selectable<VolumesTable>
+export type VolumeLayer = Selectable<VolumeLayersTable>
+export type VolumeAttachment = Selectable<VolumeAttachmentsTable>
+
+const ofAttachment = (column: keyof VolumeAttachmentsTable): FilterRules[string] => ({
+  exists: (eb, match) =>
+    eb.exists(
+      eb
+        .selectFrom('volumeAttachments as a')
+        .select('a.volumeId')
+        .whereRef('a.volumeId', '=', 'volumes.id')
+        .where(match(`a.${column}`)),
+    ),
+})
+
+const volumeFilters: FilterRules = {
+  tags: { tagsOf: 'volumes.id' },
+  'attachment.delete-on-termination': {
+    truth: (eb) =>
+      eb.exists(
+        eb
+          .selectFrom('volumeAttachments as a')
+          .select('a.volumeId')
+          .whereRef('a.volumeId', '=', 'volumes.id')
+          .where('a.deleteOnTermination', '=', 1),
+      ),
+  },
+  'attachment.device': ofAttachment('deviceName'),
+  'attachment.instance-id': ofAttachment('instanceId'),
+  'attachment.status': ofAttachment('state'),
+  'availability-zone': { column: 'volumes.zone' },
+  'create-time': { time: 'volumes.createdAt' },
+  encrypted: { number: 'volumes.encrypted' },
+  size: { number: 'volumes.sizeGib' },
+  'snapshot-id': { column: 'volumes.snapshotId' },
+  status: { column: 'volumes.state' },
+  'volume-id': { column: 'volumes.id' },
+  'volume-type': { column: 'volumes.volumeType' },
+}
+
+export class VolumeRepository {
+  readonly #db: Db
+
+  constructor(db: Db) {
+    this.#db = db
+  }
+
+  async insert(row: Insertable<VolumesTable>): Promise<void> {
+    await this.#db.insertInto('volumes').values(row).execute()
+  }
+
+  /** New volumes, each with what it is made of and attached to. */
+  async insertAttached(
+    rows: readonly {
+      volume: Insertable<VolumesTable>
+      layer: Insertable<VolumeLayersTable>
+      attachment: Insertable<VolumeAttachmentsTable>
+    }[],
+  ): Promise<void> {
+    const column = <K extends 'volume' | 'layer' | 'attachment'>(key: K) => rows.map((row) => row[key])
+    await insertRows(this.#db, 'volumes', column('volume'))
+    await insertRows(this.#db, 'volumeLayers', column('layer'))
+    await insertRows(this.#db, 'volumeAttachments', column('attachment'))
+  }
+
+  get(id: string): Promise<Volume | undefined> {
+    return this.#db.selectFrom('volumes').selectAll().where('id', '=', id).executeTakeFirst()
+  }
+
+  many(ids: readonly string[]): Promise<Volume[]> {
+    if (ids.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('volumes')
+      .selectAll()
+      .where('id', 'in', [...ids])
+      .execute()
+  }
+
+  inState(state: VolumeState): Promise<Volume[]> {
+    return this.#db.selectFrom('volumes').selectAll().where('state', '=', state).execute()
+  }
+
+  async update(id: string, patch: Partial<VolumesTable>): Promise<void> {
+    await this.#db.updateTable('volumes').set(patch).where('id', '=', id).execute()
+  }
+
+  async move(id: string, from: readonly VolumeState[], to: VolumeState): Promise<boolean> {
+    const done = await this.#db
+      .updateTable('volumes')
+      .set({ state: to })
+      .where('id', '=', id)
+      .where('state', 'in', [...from])
+      .executeTakeFirst()
+    return done.numUpdatedRows > 0n
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#db.deleteFrom('volumeLayers').where('volumeId', '=', id).execute()
+    await this.#db.deleteFrom('volumeAttachments').where('volumeId', '=', id).execute()
+    await this.#db.deleteFrom('volumes').where('id', '=', id).execute()
+  }
+
+  list(region: string, request: ListRequest): Promise<Page<Volume>> {
+    const query = this.#db
+      .selectFrom('volumes')
+      .selectAll()
+      .where('volumes.accountId', '=', request.accountId)
+      .where('volumes.region', '=', region)
+    const order = { time: 'volumes.createdAt', id: 'volumes.id' }
+    return listPage(query, volumeFilters, order, request, (row) => ({ time: row.createdAt, id: row.id }))
+  }
+
+  /** Lowest first. */
+  layers(volumeId: string): Promise<VolumeLayer[]> {
+    return this.#db.selectFrom('volumeLayers').selectAll().where('volumeId', '=', volumeId).orderBy('seq').execute()
+  }
+
+  async addLayer(row: Insertable<VolumeLayersTable>): Promise<void> {
+    await this.#db
+      .insertInto('volumeLayers')
+      .values(row)
+      .onConflict((conflict) => conflict.columns(['volumeId', 'seq']).doNothing())
+      .execute()
+  }
+
+  async updateLayer(volumeId: string, seq: number, patch: Partial<VolumeLayersTable>): Promise<void> {
+    await this.#db
+      .updateTable('volumeLayers')
+      .set(patch)
+      .where('volumeId', '=', volumeId)
+      .where('seq', '=', seq)
+      .execute()
+  }
+
+  async attach(row: Insertable<VolumeAttachmentsTable>): Promise<void> {
+    await this.#db.insertInto('volumeAttachments').values(row).execute()
+  }
+
+  async updateAttachment(volumeId: string, instanceId: string, patch: Partial<VolumeAttachmentsTable>): Promise<void> {
+    await this.#db
+      .updateTable('volumeAttachments')
+      .set(patch)
+      .where('volumeId', '=', volumeId)
+      .where('instanceId', '=', instanceId)
+      .execute()
+  }
+
+  async detach(volumeId: string, instanceId: string): Promise<void> {
+    await this.#db
+      .deleteFrom('volumeAttachments')
+      .where('volumeId', '=', volumeId)
+      .where('instanceId', '=', instanceId)
+      .execute()
+  }
+
+  attachmentsOfInstances(instanceIds: readonly string[]): Promise<VolumeAttachment[]> {
+    if (instanceIds.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('volumeAttachments')
+      .selectAll()
+      .where('instanceId', 'in', [...instanceIds])
+      .orderBy('slot')
+      .execute()
+  }
+
+  attachmentsOfVolumes(volumeIds: readonly string[]): Promise<VolumeAttachment[]> {
+    if (volumeIds.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('volumeAttachments')
+      .selectAll()
+      .where('volumeId', 'in', [...volumeIds])
+      .execute()
+  }
+}
