@@ -1,0 +1,142 @@
+/** The domain, put together: what the API edge and the metadata service talk to. */
+import { waitFor } from '../lib/clock.ts'
+import { Reconciler } from '../operations/reconciler.ts'
+import type { InstanceState } from '../state/schema.ts'
+import type { CloudDeps, Scope } from './deps.ts'
+import { Images } from './images/images.ts'
+import { type GuestMetadata, guestMetadataAt } from './instances/guest-metadata.ts'
+import { Instances } from './instances/instances.ts'
+import { Launches } from './instances/launch.ts'
+import { MachineRuns } from './instances/machine-runs.ts'
+import { reconcileMachines, reconcileNetworks, reconcileReachability } from './instances/reconcile.ts'
+import { KeyPairs } from './key-pairs.ts'
+import { SecurityGroups } from './network/security-groups.ts'
+import { Vpcs } from './network/vpcs.ts'
+import { type PublicImage, Regions } from './regions/regions.ts'
+import { Snapshots } from './snapshots/snapshots.ts'
+import { Tags } from './tags.ts'
+import { Volumes } from './volumes/volumes.ts'
+
+export interface Cloud {
+  readonly images: Images
+  readonly instances: Instances
+  readonly launches: Launches
+  readonly snapshots: Snapshots
+  readonly volumes: Volumes
+  readonly vpcs: Vpcs
+  readonly securityGroups: SecurityGroups
+  readonly keyPairs: KeyPairs
+  readonly tags: Tags
+  readonly regions: Regions
+  /** Opens the region and the account's default VPC there, on their first use. Called before every request. */
+  enter(scope: Scope): Promise<void>
+  /** What there is, in numbers, for whoever runs this Kiln. */
+  overview(): Promise<Overview>
+  guestMetadataAt(vpcId: string, privateIp: string): Promise<GuestMetadata | null>
+  /** Adopts what runs, carries on what was left, and keeps doing so. */
+  start(): Promise<void>
+  /** Leaves machines and networks as they are. */
+  stop(): Promise<void>
+  /** Switches every machine of this host off, in order; their instances become `stopped`. Says each one as it is done. */
+  stopAllInstances(onStopped?: (instanceId: string) => void): Promise<void>
+}
+
+export interface Overview {
+  regions: string[]
+  /** Instances of all accounts by state; terminated ones are left out. */
+  instances: Partial<Record<InstanceState, number>>
+  /** Work that is not done yet, oldest first. */
+  operations: { id: string; kind: string; subjectId: string; region: string; step: string; progress: number }[]
+}
+
+const machinesEveryMs = 5000
+const reachabilityEveryMs = 1000
+const networksEveryMs = 30_000
+const leftoversEveryMs = 3600_000
+/** A client token is good for at least so long. */
+const tokensKeptMs = 7 * 24 * 3600_000
+
+export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[]): Cloud {
+  const { clock, log, state, operations, machines } = deps
+  const volumes = new Volumes(deps)
+  const runs = new MachineRuns(deps, volumes.disks)
+  const snapshots = new Snapshots(deps, volumes)
+  const images = new Images(deps, snapshots, volumes.disks, runs)
+  const instances = new Instances(deps, runs, volumes)
+  const vpcs = new Vpcs(deps)
+  const regions = new Regions(deps, publicImages)
+  const passes = [
+    { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps) },
+    { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
+    { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
+    { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
+  ]
+  const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
+  let stopListening = () => {}
+
+  async function removeLeftovers(): Promise<void> {
+    await volumes.removeLeftovers()
+    await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
+  }
+
+  return {
+    images,
+    instances,
+    launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
+    snapshots,
+    volumes,
+    vpcs,
+    securityGroups: new SecurityGroups(deps),
+    keyPairs: new KeyPairs(deps),
+    tags: new Tags(deps),
+    regions,
+    async enter(scope) {
+      await regions.open(scope.region)
+      await vpcs.openDefault(scope)
+    },
+    async overview() {
+      const rows = await state.instances.inStates(['pending', 'running', 'shutting-down', 'stopping', 'stopped'])
+      const byState: Overview['instances'] = {}
+      for (const row of rows) byState[row.state] = (byState[row.state] ?? 0) + 1
+      const unfinished = await state.operations.unfinished(100)
+      return {
+        regions: await regions.opened(),
+        instances: byState,
+        operations: unfinished.map(({ id, kind, subjectId, region, step, progress }) => ({
+          ...{ id, kind, subjectId, region, step, progress },
+        })),
+      }
+    },
+    guestMetadataAt: (vpcId, privateIp) => guestMetadataAt(deps, vpcId, privateIp),
+    async start() {
+      await reconcileNetworks(deps)
+      await operations.start()
+      stopListening = machines.onChange(() => reconcilers[0]!.signal())
+      for (const reconciler of reconcilers) reconciler.start()
+    },
+    async stop() {
+      stopListening()
+      await Promise.all(reconcilers.map((reconciler) => reconciler.stop()))
+      await operations.stop()
+    },
+    async stopAllInstances(onStopped) {
+      const live = await state.instances.inStates(['pending', 'running', 'stopping', 'shutting-down'])
+      await Promise.all(
+        live.map(async (instance) => {
+          const isDecided = async () => (await state.instances.get(instance.id))?.state !== 'pending' || undefined
+          await waitFor(clock, isDecided, { everyMs: 100, timeoutMs: settleMs })
+          const scope = { accountId: instance.accountId, region: instance.region }
+          const current = await state.instances.get(instance.id)
+          if (current?.state === 'running') {
+            await instances.stop(scope, [instance.id], { force: false, ignoreProtection: true })
+          }
+          await operations.idle(instance.id, settleMs)
+          onStopped?.(instance.id)
+        }),
+      )
+    },
+  }
+}
+
+/** Long enough for a boot to settle and a guest to be shut down. */
+const settleMs = 180_000

@@ -1,0 +1,58 @@
+import type { Clock } from '../lib/clock.ts'
+import type { Log } from '../lib/log.ts'
+import type { Random } from '../lib/random.ts'
+import type { KeyedLocks } from '../operations/locks.ts'
+import type { OperationRunner } from '../operations/runner.ts'
+import type { State } from '../state/state.ts'
+import type { DiskTools, MachineDriver, NetworkDriver, SnapshotBlocks } from './ports.ts'
+
+/** What every part of the cloud works with. */
+export interface CloudDeps {
+  readonly state: State
+  readonly operations: OperationRunner
+  readonly blocks: SnapshotBlocks
+  readonly machines: MachineDriver
+  readonly disks: DiskTools
+  readonly network: NetworkDriver
+  /** Work on one instance's machine, or on one volume that no machine holds, is done under its id. */
+  readonly locks: KeyedLocks
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Log
+  /** Where volumes lie: a folder each. */
+  readonly volumesDir: string
+  readonly timing: CloudTiming
+  /** What this host can give to one guest. */
+  readonly host: { cpus: number; memoryMib: number }
+}
+
+export interface CloudTiming {
+  /** How long a guest may take to switch itself off before the plug is pulled. */
+  shutdownGraceMs: number
+  /** How long a boot keeps its place among the cold boots when the guest does not answer. */
+  bootSettleMs: number
+  /** How long a starting guest may refuse logins before that is taken for what it does. */
+  refusalCountsAfterMs: number
+  /** How long a guest may be unreachable after its start before its status check fails. */
+  reachableWithinMs: number
+}
+
+export const defaultTiming: CloudTiming = {
+  shutdownGraceMs: 60_000,
+  bootSettleMs: 60_000,
+  refusalCountsAfterMs: 60_000,
+  reachableWithinMs: 300_000,
+}
+
+/** Who asks, and where: every request of the cloud has one. */
+export interface Scope {
+  readonly accountId: string
+  readonly region: string
+}
+
+/** Idempotency as EC2 has it: the same token with the same parameters gives the first answer again. */
+export interface ClientToken {
+  token: string
+  /** A hash of the parameters without the token. */
+  paramsHash: string
+}

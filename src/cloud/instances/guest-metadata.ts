@@ -1,0 +1,40 @@
+/** What the metadata service tells a guest about itself. The guest is known by where its packets come from. */
+import type { ImageBlockDevice } from '../../state/images.ts'
+import type { Subnet, Vpc } from '../../state/networks.ts'
+import type { Tag } from '../../state/tags.ts'
+import type { CloudDeps } from '../deps.ts'
+import { type InstanceView, instanceViews } from './instance-views.ts'
+
+export interface GuestMetadata {
+  instance: InstanceView
+  vpc: Vpc
+  subnet: Subnet
+  /** One line in OpenSSH form. */
+  publicKey: string | null
+  /** Instance-store entries of the image, which have no attachment. */
+  ephemeral: ImageBlockDevice[]
+  tags: Tag[]
+}
+
+export async function guestMetadataAt(
+  { state }: CloudDeps,
+  vpcId: string,
+  privateIp: string,
+): Promise<GuestMetadata | null> {
+  const nic = await state.networks.interfaceAt(vpcId, privateIp)
+  const row = nic && (await state.instances.get(nic.instanceId))
+  const vpc = await state.networks.vpc(vpcId)
+  const subnet = nic && (await state.networks.subnet(nic.subnetId))
+  if (!row || !vpc || !subnet) return null
+  const [instance] = await instanceViews(state, [row])
+  const key = row.keyName ? await state.keyPairs.named(row.accountId, row.region, row.keyName) : undefined
+  const devices = (await state.images.devicesOf([row.imageId])).get(row.imageId) ?? []
+  return {
+    instance: instance!,
+    vpc,
+    subnet,
+    publicKey: key?.publicKey ?? null,
+    ephemeral: devices.filter((device) => device.virtualName !== null),
+    tags: (await state.tags.of(row.accountId, [row.id])).get(row.id)!,
+  }
+}

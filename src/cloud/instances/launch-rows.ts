@@ -1,0 +1,174 @@
+/** What a launch writes: instances with their interfaces, volumes and operations, all in the caller's transaction. */
+import { KilnError } from '../../lib/errors.ts'
+import { newId } from '../../lib/ids.ts'
+import type { Image } from '../../state/images.ts'
+import type { Instance } from '../../state/instances.ts'
+import type { NetworkInterface, Subnet } from '../../state/networks.ts'
+import type { Snapshot } from '../../state/snapshots.ts'
+import type { Repositories } from '../../state/state.ts'
+import type { VolumeAttachment } from '../../state/volumes.ts'
+import type { Device } from '../block-devices.ts'
+import type { CloudDeps, Scope } from '../deps.ts'
+import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
+import type { Volumes } from '../volumes/volumes.ts'
+import { bootKind } from './boot-operation.ts'
+import type { InstanceType } from './instance-types.ts'
+import type { LaunchRequest } from './launch.ts'
+
+/** What the request came to once it was checked. */
+export interface LaunchPlan {
+  count: number
+  image: Image
+  type: InstanceType
+  subnet: Subnet
+  groupIds: readonly string[]
+  /** The root first: slot 0 is what the firmware boots from. */
+  devices: readonly Device[]
+}
+
+interface Addresses {
+  privateIp: string
+  publicIp: string | null
+}
+
+/** The ids of the new instances, in the order of their launch. */
+export async function writeLaunch(
+  deps: CloudDeps,
+  volumes: Volumes,
+  tx: Repositories,
+  scope: Scope,
+  request: LaunchRequest,
+  plan: LaunchPlan,
+): Promise<string[]> {
+  const { random, clock, operations } = deps
+  const addresses = await pickAddresses(deps, tx, request, plan)
+  const snapshots = await snapshotsOf(tx, plan.devices)
+  const reservationId = newId('reservation', random)
+  const now = clock.now()
+  const instances = addresses.map((_, launchIndex) => ({
+    ...instanceRow(request, plan, now),
+    ...{ ...scope, id: newId('instance', random), reservationId, launchIndex },
+  }))
+  const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!))
+  const disks = instances.flatMap((instance) =>
+    plan.devices.map((device, slot) => diskRows(volumes, scope, instance, device, { slot, snapshots })),
+  )
+  await tx.instances.insert(instances)
+  await tx.networks.insertInterfaces(interfaces, plan.groupIds)
+  await tx.volumes.insertAttached(disks)
+  const typed = (type: string, rows: readonly { id: string }[]) => rows.map(({ id }) => ({ id, type, ...scope }))
+  await tx.tags.insertAll(typed('instance', instances), request.instanceTags)
+  await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
+  const newVolumes = disks.map((disk) => disk.volume)
+  await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
+  const input = { isLaunch: true }
+  for (const { id: subjectId } of instances)
+    await operations.enqueue(tx, { kind: bootKind, subjectId, ...scope, input })
+  return instances.map((instance) => instance.id)
+}
+
+async function pickAddresses(
+  { network, random }: CloudDeps,
+  tx: Repositories,
+  request: LaunchRequest,
+  { count, subnet }: LaunchPlan,
+): Promise<Addresses[]> {
+  const taken = await tx.networks.privateIpsIn(subnet.id)
+  const takenPublic = await tx.networks.publicIps()
+  const wantsPublicIp = request.associatePublicIp ?? subnet.mapPublicIp === 1
+  if (request.privateIp) checkPrivateIp(subnet, request.privateIp, taken)
+  const addresses: Addresses[] = []
+  for (let index = 0; index < count; index++) {
+    const privateIp = request.privateIp ?? pickPrivateIp(subnet, taken, random)
+    taken.add(privateIp)
+    const publicIp = wantsPublicIp ? await network.allocatePublicIp(takenPublic) : null
+    if (publicIp) takenPublic.add(publicIp)
+    addresses.push({ privateIp, publicIp })
+  }
+  return addresses
+}
+
+/** The snapshots that volumes are made of. Throws InvalidSnapshot.NotFound for one that was deleted meanwhile. */
+async function snapshotsOf(tx: Repositories, devices: readonly Device[]): Promise<Map<string, Snapshot>> {
+  const ids = devices.flatMap((device) => device.snapshotId ?? [])
+  const usable = (await tx.snapshots.many(ids)).filter((row) => row.state === 'completed')
+  const snapshots = new Map(usable.map((row) => [row.id, row]))
+  for (const id of ids) {
+    const isThere = snapshots.get(id)?.rootHash != null
+    if (!isThere) throw new KilnError('InvalidSnapshot.NotFound', `The snapshot '${id}' does not exist.`)
+  }
+  return snapshots
+}
+
+type Identity = 'id' | 'accountId' | 'region' | 'reservationId' | 'launchIndex'
+
+function instanceRow(
+  request: LaunchRequest,
+  { image, subnet, type }: LaunchPlan,
+  now: number,
+): Omit<Instance, Identity> {
+  return {
+    zone: subnet.zone,
+    imageId: image.id,
+    instanceType: type.name,
+    architecture: image.architecture,
+    state: 'pending',
+    stateReasonCode: null,
+    stateReasonMessage: null,
+    stateTransitionReason: '',
+    heldBy: null,
+    reachability: 'initializing',
+    reachabilityAt: now,
+    keyName: request.keyName,
+    userData: request.userData,
+    vpcId: subnet.vpcId,
+    subnetId: subnet.id,
+    rootDeviceName: image.rootDeviceName,
+    rootDeviceType: image.rootDeviceType,
+    virtualizationType: image.virtualizationType,
+    bootMode: image.bootMode,
+    platformDetails: image.platformDetails,
+    enaSupport: image.enaSupport,
+    ebsOptimized: request.ebsOptimized ? 1 : 0,
+    monitoring: request.monitoring ? 1 : 0,
+    sourceDestCheck: 1,
+    disableApiTermination: request.disableApiTermination ? 1 : 0,
+    disableApiStop: request.disableApiStop ? 1 : 0,
+    shutdownBehavior: request.shutdownBehavior,
+    ...request.metadata,
+    clientToken: request.clientToken?.token ?? null,
+    launchedAt: now,
+    createdAt: now,
+    terminatedAt: null,
+  }
+}
+
+function interfaceRow({ random }: CloudDeps, instance: Instance, addresses: Addresses): NetworkInterface {
+  const { accountId, region, zone, vpcId, subnetId, createdAt } = instance
+  return {
+    ...{ accountId, region, zone, vpcId, subnetId, createdAt },
+    ...addresses,
+    id: newId('networkInterface', random),
+    instanceId: instance.id,
+    attachmentId: newId('networkInterfaceAttachment', random),
+    mac: newMac(random),
+    deleteOnTermination: 1,
+  }
+}
+
+function diskRows(
+  volumes: Volumes,
+  scope: Scope,
+  instance: Instance,
+  device: Device,
+  { slot, snapshots }: { slot: number; snapshots: ReadonlyMap<string, Snapshot> },
+) {
+  const { sizeGib, volumeType, iops, throughput, snapshotId, deviceName, deleteOnTermination } = device
+  const shape = { sizeGib: sizeGib!, volumeType: volumeType!, iops, throughput }
+  const baseRoot = snapshotId === null ? null : snapshots.get(snapshotId)!.rootHash
+  const rows = volumes.newRows(scope, { ...shape, zone: instance.zone, snapshotId, baseRoot }, 'in-use')
+  const { id: volumeId, createdAt: attachedAt } = rows.volume
+  const link = { volumeId, instanceId: instance.id, deviceName, slot, deleteOnTermination, attachedAt }
+  const attachment: VolumeAttachment = { ...link, state: 'attached' }
+  return { ...rows, attachment }
+}

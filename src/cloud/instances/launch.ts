@@ -1,0 +1,198 @@
+/** RunInstances: checks everything, then writes instances, volumes, interfaces and their operations in one transaction. */
+import { KilnError } from '../../lib/errors.ts'
+import { limits } from '../../lib/limits.ts'
+import type { Subnet } from '../../state/networks.ts'
+import type { Repositories } from '../../state/state.ts'
+import type { Tag } from '../../state/tags.ts'
+import { type DeviceWish, mergeDevices } from '../block-devices.ts'
+import { answeredBefore, createOnce } from '../client-tokens.ts'
+import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { Images } from '../images/images.ts'
+import { usableAddresses } from '../network/addresses.ts'
+import type { Vpcs } from '../network/vpcs.ts'
+import type { NetworkProbe } from '../ports.ts'
+import type { Snapshots } from '../snapshots/snapshots.ts'
+import type { Volumes } from '../volumes/volumes.ts'
+import { checkGroupCount } from './group-count.ts'
+import { type InstanceType, instanceTypes } from './instance-types.ts'
+import { writeLaunch } from './launch-rows.ts'
+import type { MetadataOptions } from './metadata-options.ts'
+
+export interface LaunchRequest {
+  imageId: string
+  instanceType: string
+  minCount: number
+  maxCount: number
+  keyName: string | null
+  /** Base64. */
+  userData: string | null
+  zone: string | null
+  subnetId: string | null
+  securityGroupIds: readonly string[]
+  securityGroupNames: readonly string[]
+  privateIp: string | null
+  associatePublicIp: boolean | null
+  devices: readonly DeviceWish[]
+  shutdownBehavior: 'stop' | 'terminate'
+  disableApiTermination: boolean
+  disableApiStop: boolean
+  ebsOptimized: boolean
+  monitoring: boolean
+  metadata: MetadataOptions
+  instanceTags: readonly Tag[]
+  volumeTags: readonly Tag[]
+  interfaceTags: readonly Tag[]
+  clientToken?: ClientToken
+}
+
+export class Launches {
+  readonly #deps: CloudDeps
+  readonly #images: Images
+  readonly #snapshots: Snapshots
+  readonly #volumes: Volumes
+  readonly #vpcs: Vpcs
+  #goodProbe: Promise<NetworkProbe> | undefined
+
+  constructor(deps: CloudDeps, rooms: { images: Images; snapshots: Snapshots; volumes: Volumes; vpcs: Vpcs }) {
+    this.#deps = deps
+    this.#images = rooms.images
+    this.#snapshots = rooms.snapshots
+    this.#volumes = rooms.volumes
+    this.#vpcs = rooms.vpcs
+  }
+
+  /** The ids of the new instances, all `pending`, in one reservation. */
+  async launch(scope: Scope, request: LaunchRequest): Promise<string[]> {
+    const { state, operations } = this.#deps
+    const before = await answeredBefore(state, scope, 'RunInstances', request.clientToken)
+    if (before) return before
+    const type = checkCounts(request)
+    const image = await this.#images.launchable(scope, request.imageId)
+    const devices = (await mergeDevices(image.devices, request.devices, (id) => this.#snapshots.get(scope, id))).filter(
+      (device) => device.sizeGib !== null,
+    )
+    const root = devices.find((device) => device.deviceName === image.rootDeviceName)
+    const ownRoot = image.devices.find((device) => device.deviceName === image.rootDeviceName)
+    if (root?.snapshotId && root.snapshotId !== ownRoot?.snapshotId) {
+      throw new KilnError(
+        'InvalidBlockDeviceMapping',
+        `The snapshotId cannot be modified on the root device ${image.rootDeviceName} (BlockDeviceMapping.Ebs.SnapshotId)`,
+      )
+    }
+    if (!root?.snapshotId) {
+      throw new KilnError('InvalidBlockDeviceMapping', `The root device ${image.rootDeviceName} has no snapshot`)
+    }
+    // The root comes first: slot 0 is what the firmware boots from.
+    const ordered = [root, ...devices.filter((device) => device !== root)]
+    const subnet = await this.#subnetOf(scope, request)
+    const groupIds = await this.#groupsOf(scope, request, subnet.vpcId)
+    if (request.keyName !== null && !(await state.keyPairs.named(scope.accountId, scope.region, request.keyName))) {
+      throw new KilnError('InvalidKeyPair.NotFound', `The key pair '${request.keyName}' does not exist`)
+    }
+    const probe = await this.#probeNetwork()
+    if (!probe.ok) throw new KilnError('Unavailable', `No instance can be launched on this host: ${probe.detail}`)
+    const about = { image, type, subnet, groupIds, devices: ordered }
+    const ids = await this.#deps.locks.hold(`subnet:${subnet.id}`, () =>
+      createOnce(this.#deps, scope, 'RunInstances', request.clientToken, async (tx) => {
+        const count = await this.#countThatFits(tx, subnet, request)
+        return writeLaunch(this.#deps, this.#volumes, tx, scope, request, { ...about, count })
+      }),
+    )
+    operations.wake()
+    return ids
+  }
+
+  /** Tried for real, and remembered once it went well. */
+  async #probeNetwork(): Promise<NetworkProbe> {
+    const probe = await (this.#goodProbe ?? this.#deps.network.probe())
+    if (probe.ok) this.#goodProbe = Promise.resolve(probe)
+    return probe
+  }
+
+  async #subnetOf(scope: Scope, request: LaunchRequest): Promise<Subnet> {
+    const { state } = this.#deps
+    if (request.subnetId) {
+      const subnet = await state.networks.subnet(request.subnetId)
+      if (subnet?.accountId === scope.accountId && subnet.region === scope.region) {
+        if (request.zone === null || request.zone === subnet.zone) return subnet
+        throw new KilnError(
+          'InvalidParameterValue',
+          `Placement.AvailabilityZone '${request.zone}' is not the zone of subnet '${subnet.id}', which is ${subnet.zone}`,
+        )
+      }
+      throw new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${request.subnetId}' does not exist`)
+    }
+    const vpc = await this.#vpcs.openDefault(scope)
+    const filters = [
+      { name: 'vpc-id', values: [vpc.id] },
+      ...(request.zone ? [{ name: 'availability-zone', values: [request.zone] }] : []),
+    ]
+    const { items } = await this.#vpcs.listSubnets(scope, { filters })
+    if (items[0]) return items[0]
+    throw new KilnError('InvalidParameterValue', `Invalid availability zone: [${request.zone}]`)
+  }
+
+  async #groupsOf(scope: Scope, request: LaunchRequest, vpcId: string): Promise<string[]> {
+    const { networks } = this.#deps.state
+    const { securityGroupIds: ids, securityGroupNames: names } = request
+    checkGroupCount([...ids, ...names])
+    const found: string[] = []
+    for (const id of ids) {
+      const group = await networks.securityGroup(id)
+      if (group?.accountId !== scope.accountId || group.region !== scope.region) {
+        throw new KilnError('InvalidGroup.NotFound', `The security group '${id}' does not exist`)
+      }
+      if (group.vpcId !== vpcId) {
+        throw new KilnError('InvalidParameter', `Security group ${id} and the subnet belong to different networks.`)
+      }
+      found.push(id)
+    }
+    for (const name of names) {
+      const group = await networks.securityGroupByName(vpcId, name)
+      if (!group)
+        throw new KilnError('InvalidGroup.NotFound', `The security group '${name}' does not exist in VPC '${vpcId}'`)
+      found.push(group.id)
+    }
+    if (found.length === 0) found.push((await networks.securityGroupByName(vpcId, 'default'))!.id)
+    return [...new Set(found)]
+  }
+
+  async #countThatFits(tx: Repositories, subnet: Subnet, request: LaunchRequest): Promise<number> {
+    const used = (await tx.networks.usedAddresses([subnet.id])).get(subnet.id) ?? 0
+    const free = usableAddresses(subnet.cidr) - used
+    if (free >= request.minCount) return Math.min(free, request.maxCount)
+    throw new KilnError(
+      'InsufficientFreeAddressesInSubnet',
+      `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances`,
+    )
+  }
+}
+
+function checkCounts(request: LaunchRequest): InstanceType {
+  const { minCount, maxCount } = request
+  if (minCount < 1)
+    throw new KilnError('InvalidParameterValue', `Value (${minCount}) for parameter MinCount is invalid. Minimum is 1.`)
+  if (maxCount < 1)
+    throw new KilnError('InvalidParameterValue', `Value (${maxCount}) for parameter MaxCount is invalid. Minimum is 1.`)
+  if (maxCount < minCount) {
+    throw new KilnError('InvalidParameterCombination', `MinCount (${minCount}) must not exceed MaxCount (${maxCount})`)
+  }
+  if (minCount > limits.instancesPerRequest) {
+    throw new KilnError(
+      'InstanceLimitExceeded',
+      `MinCount ${minCount} is more than one request may launch: ${limits.instancesPerRequest}`,
+    )
+  }
+  if (maxCount > limits.instancesPerRequest) {
+    throw new KilnError(
+      'InstanceLimitExceeded',
+      `MaxCount ${maxCount} is more than one request may launch: ${limits.instancesPerRequest}`,
+    )
+  }
+  if (request.privateIp && maxCount > 1) {
+    throw new KilnError('InvalidParameterCombination', 'PrivateIpAddress can be given to one instance only (MaxCount)')
+  }
+  const type = instanceTypes.get(request.instanceType)
+  if (!type) throw new KilnError('InvalidParameterValue', `Invalid value '${request.instanceType}' for InstanceType.`)
+  return type
+}

@@ -1,0 +1,141 @@
+/**
+ * One run of an instance's machine, from power-on to power-off. Everything here is done under the instance's lock, so a
+ * snapshot never freezes a disk that is just being opened.
+ */
+import { waitFor } from '../../lib/clock.ts'
+import { OperationFailure } from '../../operations/operation.ts'
+import type { Instance } from '../../state/instances.ts'
+import type { CloudDeps } from '../deps.ts'
+import { applyVpc } from '../network/plan.ts'
+import type { MachineSpec } from '../ports.ts'
+import type { VolumeDisks } from '../volumes/volume-disks.ts'
+import { instanceTypes, machineSize } from './instance-types.ts'
+
+const pollMs = 50
+const pressAgainMs = 3000
+
+export interface PowerOff {
+  /** How long the guest may take; with 0 the plug is pulled at once. */
+  graceMs: number
+  signal: AbortSignal
+  /** Asked while the guest takes its time: true leaves it to whoever wants something else of it now. */
+  isCancelled?: () => Promise<boolean>
+}
+
+export class MachineRuns {
+  readonly #deps: CloudDeps
+  readonly #disks: VolumeDisks
+
+  constructor(deps: CloudDeps, disks: VolumeDisks) {
+    this.#deps = deps
+    this.#disks = disks
+  }
+
+  /** Disks, network, power. Finding the machine running already is success. */
+  async powerOn(instance: Instance): Promise<void> {
+    await this.#deps.locks.hold(instance.id, () => this.#powerOnHeld(instance))
+  }
+
+  async #powerOnHeld(instance: Instance): Promise<void> {
+    const { machines, network } = this.#deps
+    await applyVpc(this.#deps, instance.vpcId)
+    const nic = await this.#nicOf(instance)
+    const attachment = await network.attachment(instance.vpcId, nic.id)
+    await machines.start({
+      id: instance.id,
+      ...this.#sizeOf(instance),
+      instanceType: instance.instanceType,
+      disks: await this.#disksOf(instance),
+      nic: { mac: nic.mac, attachment },
+    })
+  }
+
+  #sizeOf(instance: Instance): { vcpus: number; memoryMib: number } {
+    const type = instanceTypes.get(instance.instanceType)
+    if (!type) throw new OperationFailure(`instance type ${instance.instanceType} is not known`)
+    return machineSize(type, this.#deps.host)
+  }
+
+  async #nicOf(instance: Instance) {
+    const [nic] = await this.#deps.state.networks.interfacesOf([instance.id])
+    if (!nic) throw new OperationFailure(`instance ${instance.id} has no network interface`)
+    return nic
+  }
+
+  async #disksOf(instance: Instance): Promise<MachineSpec['disks']> {
+    const { state } = this.#deps
+    const attachments = await state.volumes.attachmentsOfInstances([instance.id])
+    const volumes = await state.volumes.many(attachments.map((attachment) => attachment.volumeId))
+    return Promise.all(
+      attachments.map(async ({ volumeId, slot }) => {
+        const volume = volumes.find((row) => row.id === volumeId)
+        if (!volume) throw new OperationFailure(`volume ${volumeId} is gone`)
+        return { volumeId, slot, chain: await this.#disks.chain(volume) }
+      }),
+    )
+  }
+
+  /** Asks the guest to switch itself off, waits, pulls the plug. */
+  async powerOff(instanceId: string, how: PowerOff): Promise<void> {
+    await this.#deps.locks.hold(instanceId, () => this.#powerOffHeld(instanceId, how))
+  }
+
+  async #powerOffHeld(instanceId: string, { graceMs, signal, isCancelled }: PowerOff): Promise<void> {
+    const { machines, clock } = this.#deps
+    if (graceMs > 0 && (await machines.inspect(instanceId)).state === 'running') {
+      let pressedAt = Number.NEGATIVE_INFINITY
+      const ended = async () => {
+        if ((await machines.inspect(instanceId)).state !== 'running') return 'off'
+        if (await isCancelled?.()) return 'cancelled'
+        // A guest that is still booting does not hear its button.
+        if (clock.now() - pressedAt >= pressAgainMs) {
+          pressedAt = clock.now()
+          await machines.pressPowerButton(instanceId)
+        }
+        return undefined
+      }
+      if ((await waitFor(clock, ended, { everyMs: pollMs, timeoutMs: graceMs, signal })) === 'cancelled') return
+    }
+    await machines.destroy(instanceId)
+  }
+
+  /**
+   * Shuts the guest down in an orderly way, does something while nothing writes to its disks, and starts it again, if it
+   * still ought to run by then. Reconcilers leave the instance alone meanwhile. Repeat after a crash with the same
+   * `holder`, or end it with {@link letGo}.
+   */
+  async betweenRuns(instanceId: string, holder: string, work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    const { state, locks, timing } = this.#deps
+    await locks.hold(instanceId, async () => {
+      await state.instances.move(instanceId, ['running'], { heldBy: holder })
+      await this.#powerOffHeld(instanceId, { graceMs: timing.shutdownGraceMs, signal })
+      await work()
+      const instance = await state.instances.get(instanceId)
+      if (instance?.state === 'running') {
+        await this.#powerOnHeld(instance)
+        const initializing = { reachability: 'initializing', reachabilityAt: this.#deps.clock.now() } as const
+        await state.instances.move(instanceId, ['running'], initializing)
+      }
+      await this.#release(instanceId, holder)
+    })
+  }
+
+  /** Leaves an instance that {@link betweenRuns} could not finish with to the reconcilers. */
+  async letGo(instanceId: string, holder: string): Promise<void> {
+    await this.#deps.locks.hold(instanceId, async () => {
+      const instance = await this.#deps.state.instances.get(instanceId)
+      if (instance?.heldBy !== holder) return
+      if (instance.state === 'running') {
+        await this.#powerOnHeld(instance).catch((error) =>
+          this.#deps.log.error({ err: error, instance: instanceId }, 'the instance did not come up again'),
+        )
+      }
+      await this.#release(instanceId, holder)
+    })
+  }
+
+  async #release(instanceId: string, holder: string): Promise<void> {
+    const instance = await this.#deps.state.instances.get(instanceId)
+    if (instance?.heldBy === holder) await this.#deps.state.instances.update(instanceId, { heldBy: null })
+  }
+}

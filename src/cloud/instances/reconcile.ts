@@ -1,0 +1,88 @@
+/**
+ * Brings instances and machines together again: after a restart of the daemon, when a guest switches itself off, when a
+ * machine dies, when a network was lost. It only looks and asks for operations; those do the work.
+ */
+import type { Instance } from '../../state/instances.ts'
+import type { InstanceState } from '../../state/schema.ts'
+import type { CloudDeps } from '../deps.ts'
+import { applyVpc } from '../network/plan.ts'
+import { passesCheck } from './status-check.ts'
+import { enqueueStop } from './stop-operation.ts'
+import { enqueueTermination } from './terminate-operation.ts'
+
+const mayHaveMachine: ReadonlySet<InstanceState> = new Set(['pending', 'running', 'stopping', 'shutting-down'])
+const recheckMs = 60_000
+
+/** One pass over the machines of this host. */
+export async function reconcileMachines(deps: CloudDeps): Promise<void> {
+  const { state, machines, log } = deps
+  for (const instance of await state.instances.inStates(['running'])) {
+    if (instance.heldBy === null && !deps.locks.isHeld(instance.id)) await followMachine(deps, instance)
+  }
+  const ids = await machines.list()
+  const rows = new Map((await state.instances.many(ids)).map((row) => [row.id, row]))
+  for (const id of ids) {
+    const row = rows.get(id)
+    if ((row && mayHaveMachine.has(row.state)) || deps.locks.isHeld(id)) continue
+    log.warn({ instance: id, state: row?.state ?? 'unknown' }, 'a machine runs that should not: it is switched off')
+    await machines.destroy(id)
+  }
+}
+
+/** A running instance follows its machine: a guest that switched itself off, or a machine that is gone. */
+async function followMachine(deps: CloudDeps, instance: Instance): Promise<void> {
+  const status = await deps.machines.inspect(instance.id)
+  if (status.state === 'running' || status.state === 'paused') return
+  const isGuests = status.state === 'shutdown'
+  const reason: Partial<Instance> = isGuests
+    ? {
+        stateReasonCode: 'Client.InstanceInitiatedShutdown',
+        stateReasonMessage: 'Client.InstanceInitiatedShutdown: Instance initiated shutdown',
+        stateTransitionReason: '',
+      }
+    : {
+        stateReasonCode: 'Server.InternalError',
+        stateReasonMessage: 'Server.InternalError: the virtual machine ended unexpectedly; start the instance again',
+        stateTransitionReason: 'Server.InternalError',
+      }
+  const terminates =
+    instance.rootDeviceType === 'instance-store' || (isGuests && instance.shutdownBehavior === 'terminate')
+  const moved = await deps.state.transaction(async (tx) => {
+    const next = terminates ? 'shutting-down' : 'stopping'
+    if (!(await tx.instances.move(instance.id, ['running'], { ...reason, state: next }))) return false
+    if (terminates) await enqueueTermination(deps, tx, instance)
+    else await enqueueStop(deps, tx, instance, { force: true })
+    return true
+  })
+  if (moved) deps.operations.wake()
+}
+
+/** Every VPC with live instances is as planned, and nothing is left of the others. For the start of the daemon. */
+export async function reconcileNetworks(deps: CloudDeps): Promise<void> {
+  const live = await deps.state.instances.inStates([...mayHaveMachine])
+  const vpcs = new Set([...live.map((instance) => instance.vpcId), ...(await deps.network.list())])
+  for (const vpcId of vpcs) {
+    await applyVpc(deps, vpcId).catch((error) =>
+      deps.log.error({ err: error, vpc: vpcId }, 'the VPC is not as planned'),
+    )
+  }
+}
+
+/** One pass of status checks: guests that have not answered yet, and now and then those that have. */
+export async function reconcileReachability(deps: CloudDeps): Promise<void> {
+  const { state, clock, timing } = deps
+  const now = clock.now()
+  const due = await state.instances.dueForCheck(now - recheckMs)
+  const interfaces = await state.networks.interfacesOf(due.map((row) => row.id))
+  await Promise.all(
+    due.map(async (row) => {
+      const nic = interfaces.find((candidate) => candidate.instanceId === row.id)
+      if (!nic) return
+      const passes = await passesCheck(deps, row, nic.privateIp)
+      const isLate = row.reachability !== 'initializing' || now - row.reachabilityAt >= timing.reachableWithinMs
+      if (!passes && !isLate) return
+      const reachability = passes ? 'passed' : 'failed'
+      await state.instances.move(row.id, ['running'], { reachability, reachabilityAt: clock.now() })
+    }),
+  )
+}

@@ -1,0 +1,90 @@
+/** The work behind TerminateInstances: the machine goes, then its interface, then the volumes that are to go with it. */
+import type { OperationKind } from '../../operations/operation.ts'
+import type { Instance } from '../../state/instances.ts'
+import type { Repositories } from '../../state/state.ts'
+import type { CloudDeps } from '../deps.ts'
+import { applyVpc } from '../network/plan.ts'
+import type { Volumes } from '../volumes/volumes.ts'
+import type { MachineRuns } from './machine-runs.ts'
+
+export const terminateKind = 'terminate-instance'
+
+export async function enqueueTermination(deps: CloudDeps, tx: Repositories, instance: Instance): Promise<void> {
+  const { id: subjectId, accountId, region } = instance
+  await deps.operations.enqueue(tx, { kind: terminateKind, subjectId, accountId, region, input: {} })
+}
+
+export function terminateOperation(
+  deps: CloudDeps,
+  runs: MachineRuns,
+  volumes: Volumes,
+): OperationKind<Record<string, never>, unknown> {
+  const { state, clock, timing } = deps
+  return {
+    kind: terminateKind,
+    lane: 'stop',
+    steps: [
+      {
+        name: 'power-off',
+        async run({ subjectId, signal }) {
+          const attachments = await state.volumes.attachmentsOfInstances([subjectId])
+          // What outlives the instance must hold all that the guest has written: such a guest is asked to shut down.
+          const isKept = attachments.some((attachment) => attachment.deleteOnTermination === 0)
+          await runs.powerOff(subjectId, { graceMs: isKept ? timing.shutdownGraceMs : 0, signal })
+        },
+      },
+      {
+        name: 'release-volumes',
+        async run({ subjectId, log }) {
+          for (const attachment of await state.volumes.attachmentsOfInstances([subjectId])) {
+            const { volumeId } = attachment
+            if (attachment.deleteOnTermination === 1) {
+              // A snapshot or an image that was asked for before the termination still needs the volume.
+              if ((await state.snapshots.pendingOf(volumeId)).length > 0) return { againInMs: 200 }
+              await state.volumes.move(volumeId, ['in-use'], 'deleting')
+              await volumes.destroy(volumeId)
+              log.info({ volume: volumeId }, 'deleted with its instance')
+            } else {
+              await state.transaction(async (tx) => {
+                await tx.volumes.detach(volumeId, subjectId)
+                await tx.volumes.move(volumeId, ['in-use'], 'available')
+              })
+            }
+          }
+        },
+      },
+      {
+        name: 'release-network',
+        async run({ subjectId }) {
+          const instance = await state.instances.get(subjectId)
+          await state.transaction(async (tx) => {
+            const interfaces = await tx.networks.interfacesOf([subjectId])
+            await tx.tags.removeAll(...interfaces.map((nic) => nic.id))
+            await tx.networks.deleteInterfacesOf(subjectId)
+          })
+          if (instance) await applyVpc(deps, instance.vpcId)
+        },
+      },
+      {
+        name: 'terminated',
+        async run({ subjectId }) {
+          await deps.machines.forget(subjectId)
+          await state.instances.move(subjectId, ['shutting-down'], {
+            state: 'terminated',
+            terminatedAt: clock.now(),
+            reachability: 'insufficient-data',
+            heldBy: null,
+          })
+        },
+      },
+    ],
+    async fail({ subjectId, log }, { step, message }) {
+      // Termination must come to its end: what it could not release now is released by the next attempt.
+      const instance = await state.instances.get(subjectId)
+      if (instance?.state !== 'shutting-down') return
+      log.error({ step, message }, 'terminating failed and is tried again')
+      await state.transaction((tx) => enqueueTermination(deps, tx, instance))
+      deps.operations.wake()
+    },
+  }
+}

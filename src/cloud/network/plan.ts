@@ -1,0 +1,75 @@
+/** What a VPC should be on the host, read from the state: interfaces of live instances with their resolved rules. */
+import ipaddr from 'ipaddr.js'
+import type { NetworkInterface, SecurityGroupRule } from '../../state/networks.ts'
+import type { InstanceState } from '../../state/schema.ts'
+import type { CloudDeps } from '../deps.ts'
+import type { NicPlan, TrafficRule, VpcPlan } from '../ports.ts'
+import { privateDnsName } from './addresses.ts'
+
+/** In these states an instance's interface exists on the host. */
+const onHost: ReadonlySet<InstanceState> = new Set(['pending', 'running', 'stopping', 'shutting-down'])
+
+/** Reads the plan and has the driver bring it about. Repeat at will. */
+export async function applyVpc(deps: CloudDeps, vpcId: string): Promise<void> {
+  await deps.locks.hold(`vpc:${vpcId}`, async () => {
+    const plan = await readPlan(deps, vpcId)
+    if (plan) await deps.network.apply(plan)
+  })
+}
+
+async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | undefined> {
+  const vpc = await state.networks.vpc(vpcId)
+  if (!vpc) return undefined
+  const interfaces = await state.networks.interfacesInVpc(vpcId)
+  const instances = await state.instances.many(interfaces.map((row) => row.instanceId))
+  const live = new Map(instances.filter((row) => onHost.has(row.state)).map((row) => [row.id, row]))
+  const nics = interfaces.filter((row) => live.has(row.instanceId))
+  const subnets = await state.networks.subnets([...new Set(nics.map((row) => row.subnetId))])
+  const cidrOf = new Map(subnets.map((row) => [row.id, row.cidr]))
+  const groupsOf = await state.networks.groupsOfInterfaces(interfaces.map((row) => row.id))
+  const rules = await state.networks.rulesOf([...new Set([...groupsOf.values()].flat())])
+  const addresses = addressesByGroup(interfaces, groupsOf)
+  const planOf = (nic: NetworkInterface): NicPlan => {
+    const own = rules.filter((rule) => groupsOf.get(nic.id)?.includes(rule.groupId))
+    return {
+      id: nic.id,
+      instanceId: nic.instanceId,
+      mac: nic.mac,
+      privateIp: nic.privateIp,
+      subnetCidr: cidrOf.get(nic.subnetId)!,
+      hostname: privateDnsName(nic.privateIp, vpc.region),
+      publicIp: nic.publicIp,
+      metadataHopLimit: live.get(nic.instanceId)?.httpPutResponseHopLimit,
+      ingress: own.filter((rule) => rule.isEgress === 0).flatMap((rule) => resolveRule(rule, addresses)),
+      egress: own.filter((rule) => rule.isEgress === 1).flatMap((rule) => resolveRule(rule, addresses)),
+    }
+  }
+  return { id: vpc.id, region: vpc.region, cidr: vpc.cidr, nics: nics.map(planOf) }
+}
+
+/** The private addresses of each group's members. */
+function addressesByGroup(
+  interfaces: readonly NetworkInterface[],
+  groupsOf: ReadonlyMap<string, readonly string[]>,
+): Map<string, string[]> {
+  const addresses = new Map<string, string[]>()
+  for (const nic of interfaces) {
+    for (const group of groupsOf.get(nic.id) ?? []) {
+      addresses.set(group, [...(addresses.get(group) ?? []), `${nic.privateIp}/32`])
+    }
+  }
+  return addresses
+}
+
+function resolveRule(rule: SecurityGroupRule, addresses: ReadonlyMap<string, string[]>): TrafficRule[] {
+  const peers = rule.cidrIpv4 ? [rule.cidrIpv4] : (addresses.get(rule.referencedGroupId ?? '') ?? [])
+  // IPv6 rules are kept and shown, but guests have no IPv6 here: nothing to allow.
+  if (peers.length === 0 || peers.some((peer) => !ipaddr.IPv4.isValidCIDR(peer))) return []
+  return [{ protocol: protocolOf(rule.protocol), fromPort: rule.fromPort, toPort: rule.toPort, peers }]
+}
+
+function protocolOf(text: string): TrafficRule['protocol'] {
+  if (text === '-1') return 'all'
+  if (text === 'tcp' || text === 'udp' || text === 'icmp' || text === 'icmpv6') return text
+  return Number(text)
+}

@@ -1,0 +1,120 @@
+/**
+ * Regions open on first use: the public images' blocks come into the region's own store, and the images are registered.
+ */
+import { newId } from '../../lib/ids.ts'
+import type { CloudDeps } from '../deps.ts'
+import { gib } from '../volumes/volume-disks.ts'
+
+/** A public image that every region has. Its blocks were captured once. */
+export interface PublicImage {
+  name: string
+  description: string
+  architecture: string
+  /** The store that holds its blocks; every region takes its own from there. */
+  store: string
+  root: string
+  sizeBytes: number
+}
+
+/** The account that owns the public images, as `amazon` on EC2. */
+export const publicOwner = { accountId: '137112412989', alias: 'amazon' } as const
+
+const rootDevice = '/dev/xvda'
+
+export class Regions {
+  readonly #deps: CloudDeps
+  readonly #publicImages: readonly PublicImage[]
+  readonly #open = new Set<string>()
+
+  constructor(deps: CloudDeps, publicImages: readonly PublicImage[]) {
+    this.#deps = deps
+    this.#publicImages = publicImages
+  }
+
+  /** Makes sure that the region is open and has the present public images. Quick once it is. */
+  async open(region: string): Promise<void> {
+    if (this.#open.has(region)) return
+    await this.#deps.locks.hold(`region:${region}`, async () => {
+      if (this.#open.has(region)) return
+      const { state, clock } = this.#deps
+      for (const image of this.#publicImages) await this.#register(region, image)
+      await state.settings.markRegionOpen(region, clock.now())
+      this.#open.add(region)
+    })
+  }
+
+  /** Regions that were opened so far. */
+  opened(): Promise<string[]> {
+    return this.#deps.state.settings.openRegions()
+  }
+
+  async #register(region: string, image: PublicImage): Promise<void> {
+    const { state, blocks, clock, random } = this.#deps
+    if (await state.images.named(publicOwner.accountId, region, image.name)) return
+    await blocks.copy({ root: image.root, fromRegion: image.store, toRegion: region })
+    const { dataBytes } = await blocks.info(region, image.root)
+    const createdAt = clock.now()
+    const snapshotId = newId('snapshot', random)
+    const sizeGib = Math.ceil(image.sizeBytes / gib)
+    const owner = { accountId: publicOwner.accountId, ownerAlias: publicOwner.alias, region }
+    await state.transaction(async (tx) => {
+      if (await tx.images.named(publicOwner.accountId, region, image.name)) return
+      await tx.snapshots.insert({
+        ...owner,
+        id: snapshotId,
+        volumeId: 'vol-ffffffff',
+        sizeGib,
+        state: 'completed',
+        stateMessage: null,
+        progress: 100,
+        description: image.description,
+        encrypted: 0,
+        rootHash: image.root,
+        dataBytes,
+        storedBytes: 0,
+        startedAt: createdAt,
+        completedAt: createdAt,
+      })
+      await tx.images.insert(
+        {
+          ...owner,
+          id: newId('image', random),
+          name: image.name,
+          description: image.description,
+          state: 'available',
+          stateReasonCode: null,
+          stateReasonMessage: null,
+          architecture: image.architecture,
+          rootDeviceName: rootDevice,
+          rootDeviceType: 'ebs',
+          virtualizationType: 'hvm',
+          enaSupport: 1,
+          sriovNetSupport: 'simple',
+          bootMode: 'legacy-bios',
+          imdsSupport: null,
+          tpmSupport: null,
+          platformDetails: 'Linux/UNIX',
+          sourceInstanceId: null,
+          sourceImageId: null,
+          sourceImageRegion: null,
+          createdAt,
+          deregisteredAt: null,
+        },
+        [
+          {
+            deviceName: rootDevice,
+            snapshotId,
+            sizeGib,
+            volumeType: 'gp3',
+            iops: 3000,
+            throughput: 125,
+            deleteOnTermination: 1,
+            encrypted: 0,
+            virtualName: null,
+          },
+        ],
+        ['all'],
+      )
+    })
+  }
+}

@@ -1,0 +1,80 @@
+/** The work behind CreateSnapshot: freeze the volume's top, read what is new, and only then say `completed`. */
+import type { OperationKind } from '../../operations/operation.ts'
+import { OperationFailure } from '../../operations/operation.ts'
+import type { Repositories } from '../../state/state.ts'
+import type { Volume, VolumeLayer } from '../../state/volumes.ts'
+import type { CloudDeps } from '../deps.ts'
+import { gib, type VolumeDisks } from '../volumes/volume-disks.ts'
+import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from './snapshot-completion.ts'
+
+export interface CaptureInput {
+  volumeId: string
+  /** The instance that held the volume when the snapshot was asked for. */
+  instanceId: string | null
+}
+
+const captureKind = 'capture-snapshot'
+
+/** Asks for a snapshot's blocks to be read, unless that was asked before. */
+export async function enqueueCapture(
+  deps: CloudDeps,
+  tx: Repositories,
+  snapshot: { id: string; accountId: string; region: string },
+  input: CaptureInput,
+): Promise<void> {
+  const { id: subjectId, accountId, region } = snapshot
+  if (await tx.operations.hasAny(subjectId)) return
+  await deps.operations.enqueue(tx, { kind: captureKind, subjectId, accountId, region, input })
+}
+
+export function captureOperation(deps: CloudDeps, disks: VolumeDisks): OperationKind<CaptureInput, BroughtBlocks> {
+  const { state, blocks } = deps
+
+  /** What the region's store already holds of this volume, and how many layers were written since. */
+  async function parentOf(volume: Volume, layers: readonly VolumeLayer[]) {
+    for (let below = layers.length - 2; below >= 0; below--) {
+      const id = layers[below]!.snapshotId
+      const earlier = id ? await state.snapshots.get(id) : undefined
+      if (earlier?.state === 'completed' && earlier.rootHash) {
+        return { root: earlier.rootHash, changedDepth: layers.length - 1 - below }
+      }
+    }
+    return volume.baseRoot ? { root: volume.baseRoot, changedDepth: layers.length } : null
+  }
+
+  return {
+    kind: captureKind,
+    lane: 'blocks',
+    steps: [
+      {
+        name: 'freeze',
+        // Asked for by an image, this has been done already, for all of its volumes at one instant.
+        run: ({ subjectId, input }) =>
+          disks.freeze(input.instanceId, [{ volumeId: input.volumeId, snapshotId: subjectId }]),
+      },
+      {
+        name: 'capture',
+        async run(context) {
+          const { subjectId, input, data, region, signal } = context
+          const volume = await state.volumes.get(input.volumeId)
+          if (!volume) throw new OperationFailure(`volume ${input.volumeId} is gone`)
+          const { chain, layers } = await disks.frozenChain(volume, subjectId)
+          const sizeBytes = volume.sizeGib * gib
+          const parent = await parentOf(volume, layers)
+          const source = await deps.disks.openForReading(chain, sizeBytes)
+          try {
+            const onPercent = snapshotProgress(deps, context)
+            const captured = await blocks.capture({ region, source, sizeBytes, parent }, { signal, onPercent })
+            data.root = captured.root
+            data.dataBytes = captured.info.dataBytes
+            data.storedBytes = captured.stats.bytesStored
+          } finally {
+            await source.close()
+          }
+        },
+      },
+      completeStep(deps),
+    ],
+    fail: ({ subjectId }, failure) => failSnapshot(deps, subjectId, failure),
+  }
+}

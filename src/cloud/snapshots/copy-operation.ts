@@ -1,0 +1,45 @@
+/** The work behind CopySnapshot: bring what the target region's store lacks, and only that. */
+import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
+import type { CloudDeps } from '../deps.ts'
+import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from './snapshot-completion.ts'
+
+export interface CopyInput {
+  sourceSnapshotId: string
+  sourceRegion: string
+}
+
+export const copySnapshotKind = 'copy-snapshot'
+
+export function copySnapshotOperation(deps: CloudDeps): OperationKind<CopyInput, BroughtBlocks> {
+  const { state, blocks } = deps
+  return {
+    kind: copySnapshotKind,
+    lane: 'blocks',
+    steps: [
+      {
+        name: 'move-blocks',
+        async run(context) {
+          const { input, data, region, signal } = context
+          const source = await state.snapshots.get(input.sourceSnapshotId)
+          // A copy may be asked for while its source is still being made: EC2 lets it wait.
+          if (source?.state === 'pending') return { againInMs: 200 }
+          if (!source?.rootHash) {
+            throw new OperationFailure(`source snapshot ${input.sourceSnapshotId} is ${source?.state ?? 'gone'}`)
+          }
+          const onPercent = snapshotProgress(deps, context)
+          const { sourceRegion: fromRegion } = input
+          const stats = await blocks.copy(
+            { root: source.rootHash, fromRegion, toRegion: region },
+            { signal, onPercent },
+          )
+          data.root = source.rootHash
+          data.dataBytes = source.dataBytes ?? 0
+          // A repeated copy finds what an interrupted one has brought: its bytes are counted once.
+          data.storedBytes = (data.storedBytes ?? 0) + stats.bytesMoved
+        },
+      },
+      completeStep(deps),
+    ],
+    fail: ({ subjectId }, failure) => failSnapshot(deps, subjectId, failure),
+  }
+}

@@ -1,0 +1,46 @@
+/** How every snapshot comes to its end, whether its blocks were read from a volume or copied from another region. */
+import type { Failure, Step, StepContext } from '../../operations/operation.ts'
+import type { CloudDeps } from '../deps.ts'
+
+/** What the step that brings the blocks finds out. */
+export interface BroughtBlocks {
+  root: string
+  dataBytes: number
+  /** Bytes that the region's store grew by. */
+  storedBytes: number
+}
+
+type Progressing = Pick<StepContext<unknown, unknown>, 'subjectId' | 'progress'>
+
+/** Shows the progress of the operation as the snapshot's own; 100 is said only when it is completed. */
+export function snapshotProgress({ state }: CloudDeps, { subjectId, progress }: Progressing) {
+  return async (percent: number) => {
+    await progress(percent)
+    await state.snapshots.move(subjectId, ['pending'], { progress: Math.min(99, Math.round(percent)) })
+  }
+}
+
+/** The last step: the blocks are on stable storage, so the snapshot is completed. */
+export function completeStep<Input>({ state, clock }: CloudDeps): Step<Input, BroughtBlocks> {
+  return {
+    name: 'complete',
+    async run({ subjectId, data }) {
+      await state.snapshots.move(subjectId, ['pending'], {
+        state: 'completed',
+        progress: 100,
+        rootHash: data.root!,
+        dataBytes: data.dataBytes!,
+        storedBytes: data.storedBytes!,
+        completedAt: clock.now(),
+      })
+    },
+  }
+}
+
+export async function failSnapshot(
+  { state }: CloudDeps,
+  snapshotId: string,
+  { step, message }: Failure,
+): Promise<void> {
+  await state.snapshots.move(snapshotId, ['pending'], { state: 'error', stateMessage: `${step}: ${message}` })
+}

@@ -1,0 +1,136 @@
+/** Tags on any resource. */
+import { KilnError } from '../lib/errors.ts'
+import { type IdKind, idPrefixes, isId } from '../lib/ids.ts'
+import { limits } from '../lib/limits.ts'
+import type { Filter } from '../state/filters.ts'
+import type { Page, PageRequest } from '../state/listing.ts'
+import type { Repositories } from '../state/state.ts'
+import type { Tag, TagRow } from '../state/tags.ts'
+import type { CloudDeps, Scope } from './deps.ts'
+
+/** What can be tagged: EC2's name of the type, how to find one that the account may tag, and the error if there is none. */
+interface Taggable {
+  type: string
+  exists(state: Repositories, scope: Scope, id: string): Promise<boolean>
+  notFound(id: string): KilnError
+}
+
+const owned = (row: { accountId: string; region: string } | undefined, scope: Scope) =>
+  row !== undefined && row.accountId === scope.accountId && row.region === scope.region
+
+const taggables: Partial<Record<IdKind, Taggable>> = {
+  image: {
+    type: 'image',
+    // Images of others can be tagged by whoever sees them; the tags are the account's own.
+    exists: async (state, scope, id) =>
+      (await state.images.list(scope.region, { ...scope, ids: [id] })).items.length > 0,
+    notFound: (id) => new KilnError('InvalidAMIID.NotFound', `The image id '[${id}]' does not exist`),
+  },
+  instance: {
+    type: 'instance',
+    exists: async (state, scope, id) => owned(await state.instances.get(id), scope),
+    notFound: (id) => new KilnError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`),
+  },
+  volume: {
+    type: 'volume',
+    exists: async (state, scope, id) => owned(await state.volumes.get(id), scope),
+    notFound: (id) => new KilnError('InvalidVolume.NotFound', `The volume '${id}' does not exist.`),
+  },
+  snapshot: {
+    type: 'snapshot',
+    exists: async (state, scope, id) => {
+      const row = await state.snapshots.get(id)
+      return owned(row, scope) && row?.state !== 'deleted'
+    },
+    notFound: (id) => new KilnError('InvalidSnapshot.NotFound', `The snapshot '${id}' does not exist.`),
+  },
+  vpc: {
+    type: 'vpc',
+    exists: async (state, scope, id) => owned(await state.networks.vpc(id), scope),
+    notFound: (id) => new KilnError('InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`),
+  },
+  subnet: {
+    type: 'subnet',
+    exists: async (state, scope, id) => owned(await state.networks.subnet(id), scope),
+    notFound: (id) => new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${id}' does not exist`),
+  },
+  securityGroup: {
+    type: 'security-group',
+    exists: async (state, scope, id) => owned(await state.networks.securityGroup(id), scope),
+    notFound: (id) => new KilnError('InvalidGroup.NotFound', `The security group '${id}' does not exist`),
+  },
+  securityGroupRule: {
+    type: 'security-group-rule',
+    exists: async (state, scope, id) =>
+      (await state.networks.listRules(scope.region, { ...scope, ids: [id] })).items.length > 0,
+    notFound: (id) =>
+      new KilnError('InvalidSecurityGroupRuleId.NotFound', `The security group rule ID '${id}' does not exist`),
+  },
+  networkInterface: {
+    type: 'network-interface',
+    exists: async (state, scope, id) =>
+      (await state.networks.listInterfaces(scope.region, { ...scope, ids: [id] })).items.length > 0,
+    notFound: (id) =>
+      new KilnError('InvalidNetworkInterfaceID.NotFound', `The networkInterface ID '${id}' does not exist`),
+  },
+  keyPair: {
+    type: 'key-pair',
+    exists: async (state, scope, id) =>
+      (await state.keyPairs.list(scope.region, { ...scope, ids: [id] })).items.length > 0,
+    notFound: (id) => new KilnError('InvalidKeyPair.NotFound', `The key pair '${id}' does not exist`),
+  },
+}
+
+function taggableOf(id: string): Taggable {
+  const kind = (Object.keys(idPrefixes) as IdKind[]).find((candidate) => taggables[candidate] && isId(candidate, id))
+  if (!kind) throw new KilnError('InvalidID', `The ID '${id}' is not valid`)
+  return taggables[kind]!
+}
+
+export class Tags {
+  readonly #deps: CloudDeps
+
+  constructor(deps: CloudDeps) {
+    this.#deps = deps
+  }
+
+  async create(scope: Scope, resourceIds: readonly string[], tags: readonly Tag[]): Promise<void> {
+    const resources = resourceIds.map((id) => ({ id, taggable: taggableOf(id) }))
+    await this.#deps.state.transaction(async (tx) => {
+      for (const { id, taggable } of resources) {
+        if (!(await taggable.exists(tx, scope, id))) throw taggable.notFound(id)
+        const present = (await tx.tags.of(scope.accountId, [id])).get(id)!
+        const keys = new Set([...present.map((tag) => tag.key), ...tags.map((tag) => tag.key)])
+        if (keys.size > limits.tagsPerResource) {
+          throw new KilnError('TagLimitExceeded', `You have reached the maximum number of tags on the resource '${id}'`)
+        }
+        await tx.tags.put({ id, type: taggable.type, ...scope }, tags)
+      }
+    })
+  }
+
+  async remove(
+    scope: Scope,
+    resourceIds: readonly string[],
+    tags: readonly { key: string; value: string | undefined }[],
+  ): Promise<void> {
+    const resources = resourceIds.map((id) => ({ id, taggable: taggableOf(id) }))
+    await this.#deps.state.transaction(async (tx) => {
+      for (const { id, taggable } of resources) {
+        if (!(await taggable.exists(tx, scope, id))) throw taggable.notFound(id)
+        await tx.tags.remove(scope.accountId, id, tags)
+      }
+    })
+  }
+
+  list(scope: Scope, request: { filters?: readonly Filter[]; page?: PageRequest }): Promise<Page<TagRow>> {
+    return this.#deps.state.tags.list(scope.region, { ...request, accountId: scope.accountId })
+  }
+
+  /** The account's tags on those resources. */
+  of(scope: Scope, resourceIds: readonly string[]): Promise<Map<string, Tag[]>> {
+    return this.#deps.state.tags.of(scope.accountId, resourceIds)
+  }
+}
+
+export type { Tag, TagRow }

@@ -1,0 +1,131 @@
+/**
+ * Volumes as files: the qcow2 layers of each, what lies under them, and how their tops are frozen.
+ *
+ * The rows come first, the files follow. A layer that the state names and the disk lacks is the empty top that a crash
+ * kept from being made, so {@link VolumeDisks.chain} makes it; a file that the state does not name is litter.
+ */
+import { existsSync } from 'node:fs'
+import { mkdir, readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isId } from '../../lib/ids.ts'
+import { OperationFailure } from '../../operations/operation.ts'
+import type { Volume, VolumeLayer } from '../../state/volumes.ts'
+import type { CloudDeps } from '../deps.ts'
+import type { DiskChain } from '../ports.ts'
+
+export const gib = 1024 ** 3
+
+export interface FreezeRequest {
+  volumeId: string
+  snapshotId: string
+}
+
+export class VolumeDisks {
+  readonly #deps: CloudDeps
+
+  constructor(deps: CloudDeps) {
+    this.#deps = deps
+  }
+
+  folderOf(volumeId: string): string {
+    return join(this.#deps.volumesDir, volumeId)
+  }
+
+  pathOf(layer: VolumeLayer): string {
+    return join(this.folderOf(layer.volumeId), layer.fileName)
+  }
+
+  /** The volume's whole chain, ready to be opened: missing layers made, the block server up if it is needed. */
+  async chain(volume: Volume): Promise<DiskChain> {
+    const layers = await this.#deps.state.volumes.layers(volume.id)
+    await this.#ensureFiles(volume, layers)
+    return this.#chainOf(volume, layers)
+  }
+
+  /** The chain as it was frozen for a snapshot, and which of its layers the snapshot before it has not seen. */
+  async frozenChain(volume: Volume, snapshotId: string): Promise<{ chain: DiskChain; layers: VolumeLayer[] }> {
+    const all = await this.#deps.state.volumes.layers(volume.id)
+    const top = all.findIndex((layer) => layer.snapshotId === snapshotId)
+    if (top < 0) throw new Error(`volume ${volume.id} has no layer frozen for ${snapshotId}`)
+    const layers = all.slice(0, top + 1)
+    return { chain: await this.#chainOf(volume, layers), layers }
+  }
+
+  async #chainOf(volume: Volume, layers: readonly VolumeLayer[]): Promise<DiskChain> {
+    const { region, baseRoot: root, id: volumeId } = volume
+    const base = root ? await this.#deps.blocks.serve({ region, root, volumeId }) : null
+    return { base, layers: layers.map((layer) => this.pathOf(layer)) }
+  }
+
+  async #ensureFiles(volume: Volume, layers: readonly VolumeLayer[]): Promise<void> {
+    await mkdir(this.folderOf(volume.id), { recursive: true, mode: 0o700 })
+    const paths = layers.map((layer) => this.pathOf(layer))
+    const newest = paths.findLastIndex((path) => existsSync(path))
+    for (const [index, path] of paths.entries()) {
+      if (existsSync(path)) continue
+      // Layers are made lowest first: under one that is there, a missing one was lost, with what was written to it.
+      if (index < newest) throw new OperationFailure(`layer ${path} of volume ${volume.id} is missing`)
+      await this.#deps.disks.createLayer(path, volume.sizeGib * gib)
+    }
+  }
+
+  /**
+   * Freezes the tops of volumes, all at one instant: each gets a new empty layer, and what was its top belongs to the
+   * snapshot from then on. All of the volumes are attached to `instanceId`, or none is attached (null).
+   * Asking again for the same snapshots changes nothing.
+   */
+  async freeze(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
+    const key = instanceId ?? requests[0]!.volumeId
+    await this.#deps.locks.hold(key, () => this.freezeHeld(instanceId, requests))
+  }
+
+  /** {@link freeze} for a caller that holds the instance's or the volume's lock. */
+  async freezeHeld(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
+    const { state, machines } = this.#deps
+    await state.transaction(async (tx) => {
+      for (const { volumeId, snapshotId } of requests) {
+        const layers = await tx.volumes.layers(volumeId)
+        if (layers.some((layer) => layer.snapshotId === snapshotId)) continue
+        const top = layers.at(-1)
+        if (!top) throw new OperationFailure(`volume ${volumeId} is gone`)
+        const seq = top.seq + 1
+        await tx.volumes.updateLayer(volumeId, top.seq, { snapshotId })
+        await tx.volumes.addLayer({ volumeId, seq, fileName: layerFileName(seq), snapshotId: null })
+      }
+    })
+    const tops: { volumeId: string; newLayerPath: string }[] = []
+    for (const volume of await state.volumes.many(requests.map((request) => request.volumeId))) {
+      const layers = await state.volumes.layers(volume.id)
+      await this.#ensureFiles(volume, layers)
+      tops.push({ volumeId: volume.id, newLayerPath: this.pathOf(layers.at(-1)!) })
+    }
+    if (instanceId === null) return
+    const status = await machines.inspect(instanceId)
+    if (status.state !== 'absent') await machines.freeze(instanceId, tops)
+  }
+
+  /** Bytes that the volume's files take on this host, and what it had served from its snapshot. */
+  async usage(volumeId: string): Promise<{ localBytes: number; fetchedBytes: number; fetchedBlocks: number }> {
+    const paths = (await this.#deps.state.volumes.layers(volumeId)).map((layer) => this.pathOf(layer))
+    const reads = await this.#deps.blocks.volumeReads(volumeId)
+    const { localBytes } = await this.#deps.disks.usage(paths.filter((path) => existsSync(path)))
+    return { localBytes, fetchedBytes: reads.bytesFetched, fetchedBlocks: reads.blocksFetched }
+  }
+
+  /** The ids of volumes that have a folder on this host. */
+  async folders(): Promise<string[]> {
+    const names = await readdir(this.#deps.volumesDir).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []
+      throw error
+    })
+    return names.filter((name) => isId('volume', name))
+  }
+
+  /** Removes the volume's files and counters. The rows go first. */
+  async remove(volumeId: string): Promise<void> {
+    await rm(this.folderOf(volumeId), { recursive: true, force: true })
+    await this.#deps.blocks.forgetVolume(volumeId)
+  }
+}
+
+export const layerFileName = (seq: number) => `layer-${String(seq).padStart(4, '0')}.qcow2`
