@@ -1,0 +1,32 @@
+/** The EC2 operations that Kiln serves, composed of one object a resource family. */
+import type { Cloud } from '../../../cloud/cloud.ts'
+import type { Ec2Handlers } from '../handler.ts'
+import { imageHandlers } from './images.ts'
+import { instanceAttributeHandlers } from './instance-attributes.ts'
+import { instanceTypeHandlers } from './instance-types.ts'
+import { instanceHandlers } from './instances.ts'
+import { keyPairHandlers } from './key-pairs.ts'
+import { placeHandlers } from './places.ts'
+import { routeHandlers } from './routes.ts'
+import { securityGroupRuleHandlers } from './security-group-rules.ts'
+import { securityGroupHandlers } from './security-groups.ts'
+import { snapshotHandlers } from './snapshots.ts'
+import { tagHandlers } from './tags.ts'
+import { volumeHandlers } from './volumes.ts'
+import { vpcHandlers } from './vpcs.ts'
+
+export const ec2Handlers: Ec2Handlers<Cloud> = {
+  ...imageHandlers,
+  ...instanceAttributeHandlers,
+  ...instanceHandlers,
+  ...instanceTypeHandlers,
+  ...keyPairHandlers,
+  ...placeHandlers,
+  ...routeHandlers,
+  ...securityGroupHandlers,
+  ...securityGroupRuleHandlers,
+  ...snapshotHandlers,
+  ...tagHandlers,
+  ...volumeHandlers,
+  ...vpcHandlers,
+}

@@ -1,0 +1,97 @@
+import type { Snapshot as Ec2Snapshot, SnapshotInfo, SnapshotState } from '@aws-sdk/client-ec2'
+import type { Cloud } from '../../../cloud/cloud.ts'
+import type { Snapshot } from '../../../cloud/snapshots/snapshots.ts'
+import { KilnError } from '../../../lib/errors.ts'
+import type { Ec2Handlers } from '../handler.ts'
+import { readClientToken } from '../shared/client-tokens.ts'
+import { readFilters } from '../shared/filters.ts'
+import { readId, readIds } from '../shared/ids.ts'
+import { nextTokenOf, readPage } from '../shared/pagination.ts'
+import { scopeOf } from '../shared/scope.ts'
+import { readTagSpecifications, type Tag } from '../shared/tag-specifications.ts'
+import { refuseGiven } from '../shared/unsupported.ts'
+import { ec2Tags } from '../shared/views.ts'
+
+const descriptionMax = 255
+
+export const snapshotHandlers: Ec2Handlers<Cloud> = {
+  async CreateSnapshot(input, context) {
+    const { snapshot: tags } = readTagSpecifications(input.TagSpecifications, ['snapshot'])
+    const volumeId = readId('volume', input.VolumeId!)
+    const description = readDescription(input.Description)
+    refuseGiven({ OutpostArn: input.OutpostArn, Location: (input.Location ?? 'regional') !== 'regional' })
+    const snapshot = await context.cloud.snapshots.create(scopeOf(context), { volumeId, description, tags })
+    return ec2SnapshotOf(snapshot, tags)
+  },
+
+  async DescribeSnapshots(input, context) {
+    const ids = readIds('snapshot', input.SnapshotIds)
+    refuseGiven({ RestorableByUserIds: input.RestorableByUserIds })
+    const page = await context.cloud.snapshots.list(scopeOf(context), {
+      ids,
+      filters: readFilters(input.Filters),
+      owners: input.OwnerIds?.length
+        ? input.OwnerIds.map((owner) => (owner === 'self' ? context.accountId : owner))
+        : undefined,
+      page: readPage('DescribeSnapshots', input, context, { ids: { parameter: 'SnapshotIds', given: ids } }),
+    })
+    const tags = await context.cloud.tags.of(
+      scopeOf(context),
+      page.items.map((snapshot) => snapshot.id),
+    )
+    return {
+      Snapshots: page.items.map((snapshot) => ec2SnapshotOf(snapshot, tags.get(snapshot.id) ?? [])),
+      NextToken: nextTokenOf('DescribeSnapshots', context, page.next),
+    }
+  },
+
+  async CopySnapshot(input, context) {
+    const { snapshot: tags } = readTagSpecifications(input.TagSpecifications, ['snapshot'])
+    const { Encrypted, KmsKeyId, DestinationOutpostArn, CompletionDurationMinutes, DestinationAvailabilityZone } = input
+    refuseGiven({ Encrypted, KmsKeyId, DestinationOutpostArn, CompletionDurationMinutes, DestinationAvailabilityZone })
+    if (input.DestinationRegion && input.DestinationRegion !== context.region) {
+      throw new KilnError(
+        'InvalidParameterValue',
+        `Value (${input.DestinationRegion}) for parameter DestinationRegion is invalid: it must be the region of the endpoint, ${context.region}`,
+      )
+    }
+    const snapshot = await context.cloud.snapshots.copy(scopeOf(context), {
+      sourceRegion: input.SourceRegion!,
+      sourceSnapshotId: readId('snapshot', input.SourceSnapshotId!),
+      description: readDescription(input.Description),
+      tags,
+      clientToken: readClientToken(input as { ClientToken?: string }),
+    })
+    return { SnapshotId: snapshot.id, Tags: ec2Tags(tags) }
+  },
+
+  async DeleteSnapshot(input, context) {
+    await context.cloud.snapshots.delete(scopeOf(context), readId('snapshot', input.SnapshotId!))
+    return {}
+  },
+}
+
+function readDescription(text: string | undefined): string {
+  if ((text ?? '').length <= descriptionMax) return text ?? ''
+  throw new KilnError('InvalidParameterValue', `The Description is longer than ${descriptionMax} characters`)
+}
+
+function ec2SnapshotOf(snapshot: Snapshot, tags: readonly Tag[]): Ec2Snapshot & SnapshotInfo {
+  return {
+    SnapshotId: snapshot.id,
+    VolumeId: snapshot.volumeId,
+    VolumeSize: snapshot.sizeGib,
+    State: snapshot.state as SnapshotState,
+    StateMessage: snapshot.stateMessage ?? undefined,
+    StartTime: new Date(snapshot.startedAt),
+    CompletionTime: snapshot.completedAt === null ? undefined : new Date(snapshot.completedAt),
+    Progress: `${snapshot.progress}%`,
+    OwnerId: snapshot.accountId,
+    OwnerAlias: snapshot.ownerAlias ?? undefined,
+    Description: snapshot.description,
+    Encrypted: snapshot.encrypted === 1,
+    StorageTier: 'standard',
+    FullSnapshotSizeInBytes: snapshot.dataBytes ?? undefined,
+    Tags: ec2Tags(tags),
+  } as Ec2Snapshot & SnapshotInfo
+}

@@ -1,0 +1,8 @@
+/** Small pieces that many answers share. */
+import type { Tag } from '../../../cloud/tags.ts'
+
+/** `2026-11-23T08:00:00.000Z`, where EC2's model has a text instead of a time. */
+export const isoTime = (timeMs: number) => new Date(timeMs).toISOString()
+
+export const ec2Tags = (tags: readonly Tag[] | undefined) =>
+  (tags ?? []).map(({ key, value }) => ({ Key: key, Value: value }))

@@ -1,0 +1,136 @@
+/** VPCs and what belongs to them as EC2 tells them. */
+import type { AttachmentStatus, InternetGateway, NetworkInterface, RouteTable, Subnet, Vpc } from '@aws-sdk/client-ec2'
+import { privateDnsName, usableAddresses } from '../../../cloud/network/addresses.ts'
+import type { InterfaceDetail, SubnetView, VpcView } from '../../../cloud/network/vpcs.ts'
+import { zoneIdOf } from '../../../lib/regions.ts'
+import type { Tag } from './tag-specifications.ts'
+import { ec2Tags } from './views.ts'
+
+type Tags = readonly Tag[] | undefined
+
+/** Ids of associations follow from the VPC's own: there is exactly one of each. */
+const associationId = (prefix: string, vpc: VpcView) => `${prefix}-${vpc.id.slice('vpc-'.length)}`
+
+export function ec2Vpc(vpc: VpcView, tags: Tags): Vpc {
+  return {
+    VpcId: vpc.id,
+    OwnerId: vpc.accountId,
+    State: 'available',
+    CidrBlock: vpc.cidr,
+    CidrBlockAssociationSet: [
+      {
+        AssociationId: associationId('vpc-cidr-assoc', vpc),
+        CidrBlock: vpc.cidr,
+        CidrBlockState: { State: 'associated' },
+      },
+    ],
+    DhcpOptionsId: vpc.dhcpOptionsId,
+    InstanceTenancy: 'default',
+    IsDefault: vpc.isDefault === 1,
+    Tags: ec2Tags(tags),
+  }
+}
+
+export function ec2Subnet(subnet: SubnetView, usedAddresses: number, tags: Tags): Subnet {
+  return {
+    SubnetId: subnet.id,
+    SubnetArn: `arn:aws:ec2:${subnet.region}:${subnet.accountId}:subnet/${subnet.id}`,
+    VpcId: subnet.vpcId,
+    OwnerId: subnet.accountId,
+    State: 'available',
+    AvailabilityZone: subnet.zone,
+    AvailabilityZoneId: zoneIdOf(subnet.zone),
+    CidrBlock: subnet.cidr,
+    AvailableIpAddressCount: usableAddresses(subnet.cidr) - usedAddresses,
+    DefaultForAz: subnet.isDefault === 1,
+    MapPublicIpOnLaunch: subnet.mapPublicIp === 1,
+    MapCustomerOwnedIpOnLaunch: false,
+    AssignIpv6AddressOnCreation: false,
+    Ipv6CidrBlockAssociationSet: [],
+    Ipv6Native: false,
+    EnableDns64: false,
+    PrivateDnsNameOptionsOnLaunch: {
+      HostnameType: 'ip-name',
+      EnableResourceNameDnsARecord: false,
+      EnableResourceNameDnsAAAARecord: false,
+    },
+    Tags: ec2Tags(tags),
+  }
+}
+
+export function ec2NetworkInterface(nic: InterfaceDetail, tags: Tags): NetworkInterface {
+  // Public addresses are loopback addresses: no name resolves to them.
+  const association = nic.publicIp ? { PublicIp: nic.publicIp, PublicDnsName: '', IpOwnerId: 'amazon' } : undefined
+  const privateName = privateDnsName(nic.privateIp, nic.region)
+  return {
+    NetworkInterfaceId: nic.id,
+    OwnerId: nic.accountId,
+    AvailabilityZone: nic.zone,
+    AvailabilityZoneId: zoneIdOf(nic.zone),
+    VpcId: nic.vpcId,
+    SubnetId: nic.subnetId,
+    MacAddress: nic.mac,
+    PrivateIpAddress: nic.privateIp,
+    PrivateDnsName: privateName,
+    PrivateIpAddresses: [
+      { PrivateIpAddress: nic.privateIp, PrivateDnsName: privateName, Primary: true, Association: association },
+    ],
+    Association: association,
+    Attachment: {
+      AttachmentId: nic.attachmentId,
+      InstanceId: nic.instanceId,
+      InstanceOwnerId: nic.accountId,
+      DeviceIndex: 0,
+      NetworkCardIndex: 0,
+      Status: 'attached',
+      AttachTime: new Date(nic.createdAt),
+      DeleteOnTermination: nic.deleteOnTermination === 1,
+    },
+    Description: '',
+    Groups: nic.groups.map((group) => ({ GroupId: group.id, GroupName: group.name })),
+    InterfaceType: 'interface',
+    Ipv6Addresses: [],
+    RequesterManaged: false,
+    SourceDestCheck: nic.sourceDestCheck,
+    Status: 'in-use',
+    TagSet: ec2Tags(tags),
+  }
+}
+
+/** The one route table of a VPC. It says how packets go on the host: in the VPC by its own router, else out of it. */
+export function ec2RouteTable(vpc: VpcView): RouteTable {
+  return {
+    RouteTableId: vpc.mainRouteTableId,
+    VpcId: vpc.id,
+    OwnerId: vpc.accountId,
+    Associations: [
+      {
+        Main: true,
+        RouteTableAssociationId: associationId('rtbassoc', vpc),
+        RouteTableId: vpc.mainRouteTableId,
+        AssociationState: { State: 'associated' },
+      },
+    ],
+    PropagatingVgws: [],
+    Routes: [
+      { DestinationCidrBlock: vpc.cidr, GatewayId: 'local', Origin: 'CreateRouteTable', State: 'active' },
+      {
+        DestinationCidrBlock: '0.0.0.0/0',
+        GatewayId: vpc.internetGatewayId,
+        Origin: 'CreateRoute',
+        State: 'active',
+      },
+    ],
+    Tags: [],
+  }
+}
+
+export function ec2InternetGateway(vpc: VpcView): InternetGateway {
+  return {
+    InternetGatewayId: vpc.internetGatewayId,
+    OwnerId: vpc.accountId,
+    // EC2 says `available` here, which its own model lacks.
+    Attachments: [{ VpcId: vpc.id, State: 'available' as AttachmentStatus }],
+    Tags: [],
+  }
+}

@@ -1,0 +1,38 @@
+/** Reads request bodies within a bound. */
+import { KilnError } from '../../lib/errors.ts'
+
+/** How much of a body that is not wanted is still read, so that its sender gets to our answer. */
+const discardedBytesMax = 16 * 1024 * 1024
+
+/** Throws `RequestEntityTooLarge` when the body has more than `limitBytes`, `IncompleteBody` when it breaks off. */
+export async function readBody(body: AsyncIterable<Uint8Array>, limitBytes: number): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  let total = 0
+  try {
+    for await (const piece of body) {
+      total += piece.length
+      if (total <= limitBytes) pieces.push(piece)
+      else pieces.length = 0
+      if (total > limitBytes + discardedBytesMax) break
+    }
+  } catch (cause) {
+    throw new KilnError('IncompleteBody', 'The request ended before its body did.', { cause })
+  }
+  if (total > limitBytes) {
+    throw new KilnError('RequestEntityTooLarge', `The request body is larger than ${limitBytes} bytes.`)
+  }
+  return Buffer.concat(pieces)
+}
+
+/** Reads what is left of a body that nobody asked for, within a bound, and forgets it. */
+export async function discardBody(body: AsyncIterable<Uint8Array>): Promise<void> {
+  let total = 0
+  try {
+    for await (const piece of body) {
+      total += piece.length
+      if (total > discardedBytesMax) return
+    }
+  } catch {
+    // The sender went away: it wants no answer.
+  }
+}

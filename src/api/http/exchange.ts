@@ -1,0 +1,60 @@
+/** One request on its way through the chain, and what the chain works with. */
+import type { Clock } from '../../lib/clock.ts'
+import type { Log } from '../../lib/log.ts'
+import type { Random } from '../../lib/random.ts'
+import type { ApiService, HttpAnswer } from '../service.ts'
+import type { Authorization } from '../signature/authorization.ts'
+import type { KeyLookup } from '../signature/verification.ts'
+
+/** What the chain asks of whoever received the request. */
+export interface Incoming {
+  method: string
+  /** Path and query as sent. */
+  target: string
+  /** Headers in order, names as sent. */
+  headers: readonly (readonly [name: string, value: string])[]
+  /** The body, which may be read once. */
+  body: AsyncIterable<Uint8Array>
+}
+
+export interface ControlRequest {
+  method: string
+  /** `/_kiln/health` */
+  path: string
+  query: string
+  headers: ReadonlyMap<string, string>
+  body: Buffer
+}
+
+/** Serves `/_kiln/…`; undefined when there is nothing of that name. */
+export type ControlHandler = (request: ControlRequest) => Promise<HttpAnswer | undefined>
+
+export type AuthSettings =
+  /** Every access key is taken for what it says: only for loopback. */
+  { mode: 'open' } | { mode: 'verify'; lookupKey: KeyLookup }
+
+export interface ChainSettings {
+  services: readonly ApiService[]
+  auth: AuthSettings
+  control: ControlHandler
+  log: Log
+  clock: Clock
+  random: Random
+}
+
+/** Each step of the chain adds what it found out; the first that sets an answer ends the chain. */
+export interface Exchange {
+  readonly requestId: string
+  readonly incoming: Incoming
+  /** Header names in lower case; the first value of each. */
+  readonly headers: ReadonlyMap<string, string>
+  readonly path: string
+  readonly query: string
+  readonly audit: { action: string | null; accountId: string | null; region: string | null }
+  authorization?: Authorization
+  service?: ApiService
+  body?: Buffer
+  accountId?: string
+  region?: string
+  answer?: HttpAnswer
+}

@@ -1,0 +1,138 @@
+/** The HTTP server: one port for every service. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { KilnError } from '../../lib/errors.ts'
+import { limits } from '../../lib/limits.ts'
+import { encodeError } from '../ec2/codec/encode.ts'
+import { discardBody } from './body.ts'
+import { answerRequest } from './chain.ts'
+import type { ChainSettings } from './exchange.ts'
+
+const timeouts = {
+  /** From the first byte of a request to the last of its headers, and of its body. */
+  headersMs: 10_000,
+  requestMs: 60_000,
+  /** Longer than the official clients keep unused connections, so that the client closes first. */
+  keepAliveMs: 75_000,
+}
+const connectionsMax = 1024
+
+export interface ApiServer {
+  /** Port 0 takes a free one. Resolves to the port once connections are accepted. */
+  listen(address: { port: number; host: string }): Promise<number>
+  /** Takes no more requests, lets those in flight end for `graceMs`, then cuts every connection. */
+  close(graceMs?: number): Promise<void>
+}
+
+export function createApiServer(settings: ChainSettings): ApiServer {
+  let closing = false
+  const server = createServer(
+    {
+      maxHeaderSize: limits.requestHeaderBytes,
+      headersTimeout: timeouts.headersMs,
+      requestTimeout: timeouts.requestMs,
+      keepAliveTimeout: timeouts.keepAliveMs,
+      connectionsCheckingInterval: 5000,
+    },
+    (request, response) => {
+      serve(request, response, settings, () => closing).catch((error: unknown) => {
+        // The chain answers everything itself: what is left is a connection that went away.
+        settings.log.debug({ err: error }, 'the answer could not be sent')
+        response.destroy()
+      })
+    },
+  )
+  server.maxConnections = connectionsMax
+  server.on('clientError', refuseBrokenRequest)
+
+  return {
+    listen: ({ port, host }) =>
+      new Promise((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(port, host, () => {
+          server.off('error', reject)
+          server.on('error', (error) => settings.log.error({ err: error }, 'the server failed to accept a connection'))
+          resolve((server.address() as AddressInfo).port)
+        })
+      }),
+    close: (graceMs = 5000) => {
+      closing = true
+      return closeServer(server, settings, graceMs)
+    },
+  }
+}
+
+async function serve(
+  request: IncomingMessage,
+  response: ServerResponse,
+  settings: ChainSettings,
+  isClosing: () => boolean,
+): Promise<void> {
+  const answer = await answerRequest(
+    {
+      method: request.method ?? 'GET',
+      target: request.url ?? '/',
+      headers: pairs(request.rawHeaders),
+      body: unhurried(request),
+    },
+    settings,
+  )
+  if (!request.complete) await discardBody(unhurried(request))
+  const body = Buffer.from(answer.body)
+  response.writeHead(answer.status, {
+    'content-type': answer.contentType,
+    'content-length': body.length,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    'x-amzn-requestid': answer.requestId,
+    // What is left of a body that was not read would be taken for the next request.
+    ...(isClosing() || !request.complete ? { connection: 'close' } : {}),
+  })
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+/** The body. Leaving it half read does not take the connection away before the answer is sent. */
+function unhurried(request: IncomingMessage): AsyncIterable<Uint8Array> {
+  return request.iterator({ destroyOnReturn: false })
+}
+
+function pairs(rawHeaders: readonly string[]): [string, string][] {
+  const result: [string, string][] = []
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) result.push([rawHeaders[i]!, rawHeaders[i + 1]!])
+  return result
+}
+
+/** What Node's parser refused never reaches the chain: it still gets an answer that a client can read. */
+function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const tooLarge = error.code === 'HPE_HEADER_OVERFLOW'
+  const tooSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+  const status = tooLarge ? '431 Request Header Fields Too Large' : tooSlow ? '408 Request Timeout' : '400 Bad Request'
+  const refusal = tooLarge
+    ? new KilnError(
+        'RequestEntityTooLarge',
+        `The request's headers are larger than ${limits.requestHeaderBytes} bytes.`,
+      )
+    : new KilnError('MalformedQueryString', tooSlow ? 'The request came too slowly.' : 'The request is not valid HTTP.')
+  const body = encodeError(refusal, '')
+  socket.end(
+    `HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-type: text/xml;charset=UTF-8\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  )
+}
+
+async function closeServer(server: Server, { clock }: ChainSettings, graceMs: number): Promise<void> {
+  if (!server.listening) return
+  const grace = new AbortController()
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  const cut = clock.sleep(graceMs, grace.signal).then(
+    () => server.closeAllConnections(),
+    () => {},
+  )
+  await closed
+  grace.abort()
+  await cut
+}

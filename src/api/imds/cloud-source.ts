@@ -1,0 +1,68 @@
+/** The cloud's instances as the metadata service tells them. */
+import type { Cloud } from '../../cloud/cloud.ts'
+import type { GuestMetadata } from '../../cloud/instances/guest-metadata.ts'
+import { privateDnsName } from '../../cloud/network/addresses.ts'
+import { zoneIdOf } from '../../lib/regions.ts'
+import type { ImdsBlockDevice, ImdsInstance, ImdsSource } from './instance.ts'
+
+export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt'>): ImdsSource {
+  return {
+    async instanceAt(vpcId, privateIp) {
+      const guest = await cloud.guestMetadataAt(vpcId, privateIp)
+      return guest && imdsInstance(guest)
+    },
+  }
+}
+
+function imdsInstance(guest: GuestMetadata): ImdsInstance {
+  const { instance, vpc, subnet, publicKey, tags } = guest
+  const nic = instance.interfaces[0]!
+  return {
+    instanceId: instance.id,
+    imageId: instance.imageId,
+    imageManifestPath: null,
+    instanceType: instance.instanceType,
+    architecture: instance.architecture === 'arm64' ? 'arm64' : 'x86_64',
+    accountId: instance.accountId,
+    region: instance.region,
+    availabilityZone: instance.zone,
+    availabilityZoneId: zoneIdOf(instance.zone),
+    reservationId: instance.reservationId,
+    launchIndex: instance.launchIndex,
+    launchedAtMs: instance.launchedAt,
+    network: {
+      interfaceId: nic.id,
+      mac: nic.mac,
+      privateIp: nic.privateIp,
+      privateHostname: privateDnsName(nic.privateIp, instance.region),
+      publicIp: nic.publicIp,
+      publicHostname: null,
+      subnetId: subnet.id,
+      subnetCidr: subnet.cidr,
+      vpcId: vpc.id,
+      vpcCidr: vpc.cidr,
+      securityGroups: nic.groups.map(({ id, name }) => ({ id, name })),
+    },
+    key: instance.keyName && publicKey ? { name: instance.keyName, openSshPublicKey: publicKey } : null,
+    userData: instance.userData === null ? null : Buffer.from(instance.userData, 'base64'),
+    blockDevices: blockDevices(guest),
+    options: {
+      httpEndpoint: instance.httpEndpoint,
+      httpTokens: instance.httpTokens,
+      instanceMetadataTags: instance.instanceMetadataTags,
+    },
+    tags: Object.fromEntries(tags.map(({ key, value }) => [key, value])),
+  }
+}
+
+function blockDevices({ instance, ephemeral }: GuestMetadata): ImdsBlockDevice[] {
+  return [
+    ...instance.attachments.map(
+      ({ deviceName }): ImdsBlockDevice => ({
+        deviceName,
+        kind: deviceName === instance.rootDeviceName ? 'root' : 'ebs',
+      }),
+    ),
+    ...ephemeral.map(({ deviceName }): ImdsBlockDevice => ({ deviceName, kind: 'ephemeral' })),
+  ]
+}

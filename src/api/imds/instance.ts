@@ -1,0 +1,59 @@
+/** What the metadata service must know of an instance, and who tells it. */
+
+export interface ImdsBlockDevice {
+  /** As the launch mapped it: `/dev/xvda`, `/dev/sdf`. */
+  deviceName: string
+  kind: 'root' | 'ebs' | 'ephemeral'
+}
+
+export interface ImdsInstance {
+  /** `i-…` */
+  instanceId: string
+  /** `ami-…` */
+  imageId: string
+  /** Where an instance-store image's manifest lies; null for EBS-backed ones. */
+  imageManifestPath: string | null
+  instanceType: string
+  architecture: 'x86_64' | 'arm64'
+  /** 12 digits. */
+  accountId: string
+  region: string
+  availabilityZone: string
+  /** As `use1-az1`. */
+  availabilityZoneId: string
+  reservationId: string
+  launchIndex: number
+  /** Milliseconds since the Unix epoch. */
+  launchedAtMs: number
+  network: {
+    /** `eni-…` */
+    interfaceId: string
+    mac: string
+    privateIp: string
+    /** With its domain. */
+    privateHostname: string
+    publicIp: string | null
+    publicHostname: string | null
+    subnetId: string
+    subnetCidr: string
+    vpcId: string
+    vpcCidr: string
+    securityGroups: readonly { id: string; name: string }[]
+  }
+  /** The key pair of the launch, in OpenSSH's one-line form; null for a launch without one. */
+  key: { name: string; openSshPublicKey: string } | null
+  userData: Buffer | null
+  blockDevices: readonly ImdsBlockDevice[]
+  options: {
+    httpEndpoint: 'enabled' | 'disabled'
+    httpTokens: 'optional' | 'required'
+    instanceMetadataTags: 'enabled' | 'disabled'
+  }
+  tags: Readonly<Record<string, string>>
+}
+
+/** The port to whoever knows the instances. */
+export interface ImdsSource {
+  /** The instance that has this private address in that VPC now, or null. */
+  instanceAt(vpcId: string, privateIp: string): Promise<ImdsInstance | null>
+}

@@ -1,0 +1,51 @@
+/** A real API server on a free port, for tests. */
+import { EC2Client } from '@aws-sdk/client-ec2'
+import { systemClock } from '../../lib/clock.ts'
+import { type Log, silentLog } from '../../lib/log.ts'
+import { systemRandom } from '../../lib/random.ts'
+import type { Ec2Handlers } from '../ec2/handler.ts'
+import { createEc2Service } from '../ec2/service.ts'
+import type { AuthSettings } from '../http/exchange.ts'
+import { createApiServer } from '../http/server.ts'
+import { createStsService } from '../sts/service.ts'
+
+/** A cloud that keeps only who entered it: the edge itself asks for no more. */
+export class EmptyCloud {
+  readonly entered: string[] = []
+
+  async enter({ accountId, region }: { accountId: string; region: string }): Promise<void> {
+    this.entered.push(`${accountId} ${region}`)
+  }
+}
+
+export interface RunningServer {
+  url: string
+  port: number
+  close(graceMs?: number): Promise<void>
+}
+
+export async function startServer(
+  options: { handlers?: Ec2Handlers<EmptyCloud>; auth?: AuthSettings; log?: Log } = {},
+): Promise<RunningServer> {
+  const server = createApiServer({
+    services: [createEc2Service({ handlers: options.handlers ?? {}, cloud: new EmptyCloud() }), createStsService()],
+    auth: options.auth ?? { mode: 'open' },
+    control: async ({ method, path }) =>
+      method === 'GET' && path === '/_kiln/health'
+        ? { status: 200, contentType: 'application/json', body: '{"status":"ready"}' }
+        : undefined,
+    log: options.log ?? silentLog,
+    clock: systemClock,
+    random: systemRandom,
+  })
+  const port = await server.listen({ port: 0, host: '127.0.0.1' })
+  return { url: `http://127.0.0.1:${port}`, port, close: (graceMs) => server.close(graceMs) }
+}
+
+export function sdkClient(
+  url: string,
+  credentials: { accessKeyId: string; secretAccessKey: string },
+  region = 'eu-west-1',
+) {
+  return new EC2Client({ endpoint: url, region, credentials, maxAttempts: 1 })
+}
