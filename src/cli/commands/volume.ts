@@ -1,0 +1,54 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { control, daemonOf } from '../daemon.ts'
+import { homeOption, jsonOption } from '../options.ts'
+import { facts, print, printJson, size, state } from '../render.ts'
+
+interface VolumeUsage {
+  id: string
+  accountId: string
+  zone: string
+  sizeGib: number
+  volumeType: string
+  snapshotId: string | null
+  state: string
+  layers: number
+  isLazy: boolean
+  localBytes: number
+  fetchedBytes: number
+  fetchedBlocks: number
+  attachedTo: { instanceId: string; deviceName: string }[]
+}
+
+export function addVolumes(program: Command): void {
+  const volume = program.command('volume').description('volumes')
+  volume
+    .command('show')
+    .description('what a volume takes on this host, and what it had served from its snapshot')
+    .argument('<volume>', 'vol-… with 17 digits', readVolumeId)
+    .addOption(homeOption())
+    .addOption(jsonOption())
+    .action(show)
+}
+
+function readVolumeId(text: string): string {
+  if (/^vol-[0-9a-f]{17}$/.test(text)) return text
+  throw new InvalidArgumentError("A volume is vol- and 17 hexadecimal digits; 'aws ec2 describe-volumes' lists them.")
+}
+
+async function show(id: string, flags: { home: string; json?: boolean }): Promise<void> {
+  const volume = await control<VolumeUsage>(await daemonOf(flags.home), `/_kiln/volumes/${id}`)
+  if (flags.json) return printJson(volume)
+  const from = volume.snapshotId ?? 'no snapshot'
+  print(
+    facts([
+      ['volume', volume.id],
+      ['state', state(volume.state)],
+      ['size', `${volume.sizeGib} GiB, ${volume.volumeType}`],
+      ['zone', `${volume.zone}, account ${volume.accountId}`],
+      ['made from', volume.isLazy ? `${from}, whose blocks are served when they are read` : from],
+      ['fetched', `${size(volume.fetchedBytes)} of the snapshot so far, in ${volume.fetchedBlocks} blocks`],
+      ['on this host', `${size(volume.localBytes)} in ${volume.layers} ${volume.layers === 1 ? 'layer' : 'layers'}`],
+      ['attached to', volume.attachedTo.map((to) => `${to.instanceId} as ${to.deviceName}`).join(', ') || 'nothing'],
+    ]),
+  )
+}

@@ -1,0 +1,52 @@
+/** Options that several commands share, each with its variable. */
+import { InvalidArgumentError, Option } from 'commander'
+import { defaultHome } from '../lib/home.ts'
+
+export type MachinesKind = 'qemu' | 'simulated'
+export type NetworkKind = 'auto' | 'namespace' | 'user'
+export type AuthMode = 'open' | 'verify'
+
+/** The home of whoever sets nothing. */
+export const homeWithoutVariable = () => defaultHome({ ...process.env, KILN_HOME: undefined })
+
+export const homeOption = () =>
+  new Option('--home <dir>', 'where all state lies').env('KILN_HOME').default(homeWithoutVariable())
+
+/** Without it, what the home was served with before; else `qemu`. */
+export const machinesOption = () =>
+  new Option('--machines <kind>', 'real virtual machines, or none (default: what the home has, else qemu)')
+    .env('KILN_MACHINES')
+    .choices(['qemu', 'simulated'] satisfies MachinesKind[])
+
+/** Without it, what the home was served with before; else `auto`. */
+export const networkOption = () =>
+  new Option('--network <kind>', 'how instances are connected (default: what the home has, else auto)')
+    .env('KILN_NETWORK')
+    .choices(['auto', 'namespace', 'user'] satisfies NetworkKind[])
+
+export const databaseOption = () =>
+  new Option('--database-url <url>', 'keep the state in PostgreSQL instead of the home').env('KILN_DATABASE_URL')
+
+export const jsonOption = () => new Option('--json', 'print JSON, for programs')
+
+export const regionOption = () =>
+  new Option('--region <name>', 'the region to ask')
+    .env('AWS_REGION')
+    .default(process.env.AWS_DEFAULT_REGION || 'us-east-1')
+
+export const accountOption = () =>
+  new Option('--account <digits>', 'the account to act as (with --auth open)')
+    .env('KILN_ACCOUNT')
+    .default('000000000000')
+    .argParser(readAccount)
+
+export function readAccount(text: string): string {
+  if (/^\d{12}$/.test(text)) return text
+  throw new InvalidArgumentError('An account is 12 digits, as 123456789012.')
+}
+
+export function readPort(text: string): number {
+  const port = Number(text)
+  if (/^\d{1,5}$/.test(text) && port <= 65_535) return port
+  throw new InvalidArgumentError('A port is a number from 0 (any free one) to 65535.')
+}

@@ -1,0 +1,302 @@
+/**
+ * The composition root: the only file that knows every room, and the only one that says which driver stands behind a
+ * port. {@link openKiln} puts a home's cloud together; {@link Kiln.serve} lets the world in.
+ */
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { availableParallelism, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import { controlHandler } from './api/control/control.ts'
+import { ec2Handlers } from './api/ec2/handlers/index.ts'
+import { createEc2Service } from './api/ec2/service.ts'
+import type { AuthSettings } from './api/http/exchange.ts'
+import { createApiServer } from './api/http/server.ts'
+import { imdsSource } from './api/imds/cloud-source.ts'
+import { createImdsServer } from './api/imds/imds-server.ts'
+import { createStsService } from './api/sts/service.ts'
+import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
+import { buildKilnLinux } from './builder/kiln-linux/build.ts'
+import { AccessKeys } from './cloud/access-keys.ts'
+import { type Cloud, createCloud } from './cloud/cloud.ts'
+import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
+import type { PublicImage } from './cloud/regions/regions.ts'
+import { type Clock, systemClock } from './lib/clock.ts'
+import { messageOf } from './lib/errors.ts'
+import { type Home, homeAt } from './lib/home.ts'
+import type { Log } from './lib/log.ts'
+import { endProcess, isAlive, run, startDetached, startTicksOf } from './lib/programs.ts'
+import { systemRandom } from './lib/random.ts'
+import { version } from './lib/version.ts'
+import type { MachineDriver } from './machines/driver.ts'
+import { probeHost } from './machines/qemu/accelerator.ts'
+import { createDiskTools } from './machines/qemu/disk-tools.ts'
+import { createQemuDriver } from './machines/qemu/driver.ts'
+import { createSimulatedDriver } from './machines/simulated/driver.ts'
+import type { NetworkDriver, NetworkProbe } from './network/driver.ts'
+import { createNamespaceDriver } from './network/namespace/namespace-driver.ts'
+import { probeNamespaces } from './network/namespace/probe.ts'
+import { createSimulatedNetwork } from './network/simulated/simulated-driver.ts'
+import { createUserDriver } from './network/user/user-driver.ts'
+import { KeyedLocks } from './operations/locks.ts'
+import { Reconciler } from './operations/reconciler.ts'
+import { OperationRunner } from './operations/runner.ts'
+import { type HomeLock, lockHome } from './state/home-lock.ts'
+import { openState, type State } from './state/state.ts'
+
+export interface KilnOptions {
+  /** The home's folder; made when it is not there. */
+  home: string
+  machines: 'qemu' | 'simulated'
+  /** `auto` takes namespaces when the host allows them, and QEMU's user networking otherwise. */
+  network: 'auto' | 'namespace' | 'user'
+  /** `postgres://…`; without it the state lies in the home. */
+  databaseUrl?: string
+  log: Log
+  clock?: Clock
+  /** Long steps at the start, in words for people. */
+  onProgress?: (step: string) => void
+}
+
+export interface ServeOptions {
+  host: string
+  /** 0 takes a free one. */
+  port: number
+  auth: 'open' | 'verify'
+}
+
+export interface Kiln {
+  readonly home: Home
+  readonly cloud: Cloud
+  readonly state: State
+  /** Takes requests; resolves to the URL once it answers. */
+  serve(options: ServeOptions): Promise<string>
+  /** Stops taking requests and lets go of everything; instances go on. */
+  close(): Promise<void>
+  /** Switches all instances off and ends every process of this home on the host, then closes. */
+  shutDown(onStopped?: (instanceId: string) => void): Promise<void>
+}
+
+/** What other commands read in the home while a daemon serves it. */
+export interface DaemonPage {
+  url: string
+  pid: number
+  startTicks: number
+  /** Whoever can read the page may use the control requests. */
+  token: string
+  auth: ServeOptions['auth']
+  startedAt: number
+}
+
+const superviseMs = 2000
+
+/** Throws when the home is in use by another process, or when something that Kiln needs is missing. */
+export async function openKiln(options: KilnOptions): Promise<Kiln> {
+  const home = homeAt(options.home)
+  await mkdir(home.runDir, { recursive: true, mode: 0o700 })
+  await mkdir(home.volumesDir, { recursive: true, mode: 0o700 })
+  const lock = lockHome(home.lockPath)
+  if (!lock) {
+    throw new Error(`another Kiln serves the home ${home.root}: stop it with 'kiln down', or choose another --home`)
+  }
+  try {
+    return await open(home, lock, options)
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<Kiln> {
+  const { log, clock = systemClock, onProgress = () => {} } = options
+  const random = systemRandom
+  const state = await openState(options.databaseUrl ? { url: options.databaseUrl } : { sqlitePath: home.databasePath })
+  const machines = await openMachines(home, options, clock)
+  const network = await openNetwork(home, options, clock)
+  const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
+  await disks.reapStale()
+  const blocks = createSnapshotBlocks({
+    ...home,
+    server: {
+      start: ({ script, args, logPath }) => startDetached(process.execPath, [script, ...args], { logPath }),
+      isAlive,
+      end: (server) => endProcess(server),
+    },
+    syncFilesystem: async (path) => {
+      await run('sync', ['-f', path])
+    },
+    log,
+    clock,
+  })
+  const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
+  const deps: CloudDeps = {
+    ...{ state, blocks, machines, disks, network, clock, random, log },
+    operations: new OperationRunner({
+      ...{ state, clock, random, log },
+      owner: hostId,
+      lanes: { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 },
+    }),
+    locks: new KeyedLocks(),
+    volumesDir: home.volumesDir,
+    timing: defaultTiming,
+    host: { cpus: availableParallelism(), memoryMib: Math.floor(totalmem() / 1024 ** 2) },
+  }
+  const publicImages = [await kilnLinux(home, deps, blocks, onProgress)]
+  const cloud = createCloud(deps, publicImages)
+  const secret = Buffer.from(
+    await state.settings.getOrMake('imds secret', () => randomBytes(32).toString('hex')),
+    'hex',
+  )
+  const imds = createImdsServer({ source: imdsSource(cloud), secret, clock, log })
+  await imds.listen(home.metadataSocketPath)
+  const supervisor = new Reconciler({
+    ...{ name: 'block server', everyMs: superviseMs, clock, log },
+    pass: () => blocks.superviseServer(),
+  })
+  supervisor.start()
+  await cloud.start()
+
+  let stopServing = async () => {}
+  async function close() {
+    await stopServing()
+    await cloud.stop()
+    await supervisor.stop()
+    await imds.close()
+    await network.close()
+    await machines.close()
+    await state.close()
+    lock.release()
+  }
+
+  return {
+    home,
+    cloud,
+    state,
+    async serve({ host, port, auth }) {
+      const token = randomBytes(24).toString('base64url')
+      const health = { version, machines: machines.kind, accelerator: machines.accelerator }
+      const server = createApiServer({
+        services: [createEc2Service({ handlers: ec2Handlers, cloud }), createStsService()],
+        auth: authSettings(auth, state),
+        control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps) }),
+        ...{ log, clock, random },
+      })
+      const actualPort = await server.listen({ port, host })
+      const url = `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
+      await writeDaemonPage(home, { url, token, auth, startedAt: clock.now() })
+      stopServing = async () => {
+        await server.close()
+        await rm(home.daemonPath, { force: true })
+      }
+      return url
+    },
+    close,
+    async shutDown(onStopped) {
+      await stopServing()
+      stopServing = async () => {}
+      await cloud.stopAllInstances(onStopped)
+      await supervisor.stop()
+      await blocks.stopServer()
+      await disks.reapStale()
+      await close()
+    },
+  }
+}
+
+/** What this host can do for the home, in words: each was tried for real. */
+export interface Diagnosis {
+  machines: { ok: boolean; detail: string }
+  network: NetworkProbe
+}
+
+/** Leaves nothing behind; what it found out about QEMU is remembered where there is a home. */
+export async function diagnose(homePath: string): Promise<Diagnosis> {
+  const { cacheDir } = homeAt(homePath)
+  const scratch = await mkdtemp(join(tmpdir(), 'kiln-doctor-'))
+  try {
+    const [machines, network] = await Promise.all([
+      probeHost(existsSync(cacheDir) ? cacheDir : scratch).then(
+        ({ version: qemu, accelerator, reason }) => ({ ok: true, detail: `${qemu}; ${accelerator}: ${reason}` }),
+        (error) => ({ ok: false, detail: messageOf(error) }),
+      ),
+      probeNamespaces({ clock: systemClock }),
+    ])
+    return { machines, network }
+  } finally {
+    await rm(scratch, { recursive: true, force: true })
+  }
+}
+
+async function openMachines(home: Home, options: KilnOptions, clock: Clock): Promise<MachineDriver> {
+  const { machinesDir, runDir, cacheDir } = home
+  if (options.machines === 'simulated') return createSimulatedDriver({ machinesDir, clock })
+  options.onProgress?.('finding out what QEMU can do here')
+  const host = await probeHost(cacheDir)
+  return createQemuDriver({ runDir, machinesDir, host, clock, log: options.log })
+}
+
+async function openNetwork(home: Home, options: KilnOptions, clock: Clock): Promise<NetworkDriver> {
+  const { networksDir, runDir, metadataSocketPath } = home
+  const { log } = options
+  const random = systemRandom
+  if (options.machines === 'simulated') return createSimulatedNetwork({ home: home.root, random })
+  const shared = { networksDir, runDir, metadataSocketPath, log, random }
+  const namespaces = createNamespaceDriver({ ...shared, clock })
+  if (options.network === 'namespace') return namespaces
+  if (options.network === 'user') return createUserDriver(shared)
+  const probe = await namespaces.probe()
+  if (probe.ok) return namespaces
+  log.warn({ detail: probe.detail }, "no network namespaces here: instances get QEMU's user networking")
+  return createUserDriver(shared)
+}
+
+/** Kiln Linux as a public image: built once, captured once into the seed store. */
+async function kilnLinux(
+  home: Home,
+  deps: CloudDeps,
+  blocks: LocalSnapshotBlocks,
+  onProgress: (step: string) => void,
+): Promise<PublicImage> {
+  const built = await buildKilnLinux({ cacheDir: home.cacheDir, onProgress })
+  const about = {
+    name: built.name,
+    description: `Kiln Linux ${built.version}`,
+    architecture: 'x86_64',
+    store: seedRegion,
+    sizeBytes: built.virtualSizeBytes,
+  }
+  const record = join(home.cacheDir, `seed-${built.sha256.slice(0, 32)}.json`)
+  const known = await readFile(record, 'utf8').then(
+    (text) => JSON.parse(text) as { root: string },
+    () => undefined,
+  )
+  if (known && (await blocks.info(seedRegion, known.root).catch(() => undefined))) return { ...about, root: known.root }
+  onProgress(`storing the blocks of ${built.name}`)
+  const sizeBytes = built.virtualSizeBytes
+  const source = await deps.disks.openForReading({ base: null, layers: [built.imagePath] }, sizeBytes)
+  try {
+    const { root } = await blocks.capture({ region: seedRegion, source, sizeBytes, parent: null })
+    await writeFile(`${record}.new`, JSON.stringify({ root }))
+    await rename(`${record}.new`, record)
+    return { ...about, root }
+  } finally {
+    await source.close()
+  }
+}
+
+function authSettings(mode: 'open' | 'verify', state: State): AuthSettings {
+  if (mode === 'open') return { mode }
+  return {
+    mode,
+    lookupKey: async (id) => {
+      const key = await state.settings.accessKey(id)
+      return key && { secret: key.secret, accountId: key.accountId }
+    },
+  }
+}
+
+async function writeDaemonPage(home: Home, about: Omit<DaemonPage, 'pid' | 'startTicks'>): Promise<void> {
+  const page: DaemonPage = { ...about, pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0 }
+  await writeFile(`${home.daemonPath}.new`, JSON.stringify(page), { mode: 0o600 })
+  await rename(`${home.daemonPath}.new`, home.daemonPath)
+}
