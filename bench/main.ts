@@ -1,0 +1,27 @@
+/**
+ * `npm run bench [-- NAME…]`: measures Kiln against what a user would run instead, side by side in one run, and prints
+ * ratios. Machines are noisy: figures are medians of alternating runs, and only the ratios mean something elsewhere.
+ */
+import { parseArgs } from 'node:util'
+import pc from 'picocolors'
+import { benchImageSize } from './image-size.ts'
+import { benchLogin } from './login.ts'
+import type { Bench } from './report.ts'
+
+const benches: Readonly<Record<string, Bench>> = {
+  login: benchLogin,
+  'image-size': benchImageSize,
+}
+
+const { positionals } = parseArgs({ allowPositionals: true })
+const unknown = positionals.find((name) => !benches[name])
+if (unknown) {
+  console.error(`bench: there is no bench '${unknown}': ${Object.keys(benches).join(', ')}`)
+  process.exit(2)
+}
+const names = positionals.length > 0 ? positionals : Object.keys(benches)
+for (const name of names) {
+  const bench = benches[name]!
+  console.log(pc.bold(`${name}: ${bench.question}`))
+  await bench.run((line) => console.log(`  ${line}`))
+}

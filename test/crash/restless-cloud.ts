@@ -1,0 +1,79 @@
+/**
+ * A cloud that is always at work, to be killed at any moment: `node restless-cloud.ts HOME SEED`. It says `ready` when it
+ * has begun. What it does next follows from the seed.
+ */
+import { defaultMetadataOptions } from '../../src/cloud/instances/metadata-options.ts'
+import { KilnError } from '../../src/lib/errors.ts'
+import { randomInt, seededRandom } from '../../src/lib/random.ts'
+import { openTestCloud } from '../support/test-cloud.ts'
+
+const [homePath, seed] = process.argv.slice(2) as [string, string]
+const random = seededRandom(Number(seed))
+const { cloud } = await openTestCloud({ homePath, isLive: true, timing: { shutdownGraceMs: 1000 } })
+const scope = { accountId: '000000000001', region: 'eu-west-1' }
+await cloud.enter(scope)
+const [seedImage] = (await cloud.images.list(scope, { owners: ['amazon'] })).items
+const liveMax = 8
+const name = (prefix: string) => `${prefix} ${random.bytes(6).toString('hex')}`
+
+function pick<T>(items: readonly T[]): T {
+  const item = items[randomInt(random, Math.max(1, items.length))]
+  if (item === undefined) throw new KilnError('InvalidParameterValue', 'there is none yet')
+  return item
+}
+
+const instance = async () => {
+  const { items } = await cloud.instances.list(scope, {})
+  return pick(items.filter((row) => row.state !== 'terminated')).id
+}
+const ownImage = async () => pick((await cloud.images.list(scope, { owners: [scope.accountId] })).items).id
+
+async function launch(imageId: string): Promise<void> {
+  const { items } = await cloud.instances.list(scope, {})
+  if (items.filter((row) => row.state !== 'terminated').length >= liveMax) return
+  const data = {
+    deviceName: '/dev/sdf',
+    noDevice: false,
+    ebs: { sizeGib: 1, deleteOnTermination: pick([true, false]) },
+  }
+  await cloud.launches.launch(scope, {
+    ...{ imageId, instanceType: 't3.nano', minCount: 1, maxCount: 2, keyName: null, userData: null, zone: null },
+    ...{ subnetId: null, securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
+    ...{ devices: pick([[], [data]]), shutdownBehavior: 'stop', disableApiTermination: false, disableApiStop: false },
+    ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions },
+    ...{ instanceTags: [], volumeTags: [], interfaceTags: [{ key: 'a', value: 'b' }] },
+  })
+}
+
+const actions: (() => Promise<unknown>)[] = [
+  () => launch(seedImage!.id),
+  () => launch(seedImage!.id),
+  async () => launch(await ownImage()),
+  async () => cloud.instances.stop(scope, [await instance()], { force: pick([true, false]) }),
+  async () => cloud.instances.start(scope, [await instance()]),
+  async () => cloud.instances.reboot(scope, [await instance()]),
+  async () => cloud.instances.terminate(scope, [await instance()]),
+  async () => {
+    const request = {
+      instanceId: await instance(),
+      name: name('image'),
+      description: null,
+      noReboot: pick([true, false]),
+    }
+    await cloud.images.create(scope, { ...request, devices: [], imageTags: [], snapshotTags: [] })
+  },
+  async () => {
+    const volumeId = pick((await cloud.volumes.list(scope, {})).items).id
+    await cloud.snapshots.create(scope, { volumeId, description: '', tags: [] })
+  },
+  async () => cloud.volumes.delete(scope, pick((await cloud.volumes.list(scope, {})).items).id),
+  async () => cloud.images.deregister(scope, await ownImage(), pick([true, false])),
+]
+
+console.log('ready')
+for (;;) {
+  await pick(actions)().catch((error) => {
+    if (!(error instanceof KilnError)) throw error
+  })
+  await new Promise((resolve) => setTimeout(resolve, randomInt(random, 60)))
+}

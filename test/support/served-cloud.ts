@@ -1,0 +1,60 @@
+/** All handlers behind a real HTTP server, on a whole cloud with simulated machines, asked by the official client. */
+import type { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
+import { afterAll, beforeAll, expect } from 'vitest'
+import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
+import { createEc2Service } from '../../src/api/ec2/service.ts'
+import { createApiServer } from '../../src/api/http/server.ts'
+import { sdkClient } from '../../src/api/testing/running-server.ts'
+import { silentLog } from '../../src/lib/log.ts'
+import { openTestCloud, type TestCloud, type TestCloudOptions } from './test-cloud.ts'
+
+export interface ServedCloud extends TestCloud {
+  /** A client of that account. Accounts do not see each other, so each test may take its own. */
+  client(accountId: string, region?: string): EC2Client
+}
+
+/** One server for all tests of a file. */
+export function useServedCloud(options: TestCloudOptions = {}): () => ServedCloud {
+  let served: ServedCloud
+  const clients: EC2Client[] = []
+  let stop = async () => {}
+
+  beforeAll(async () => {
+    const testCloud = await openTestCloud(options)
+    const { clock, random } = testCloud.deps
+    const server = createApiServer({
+      services: [createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud })],
+      auth: { mode: 'open' },
+      control: async () => undefined,
+      log: silentLog,
+      clock,
+      random,
+    })
+    const port = await server.listen({ port: 0, host: '127.0.0.1' })
+    served = {
+      ...testCloud,
+      client(accountId, region) {
+        const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
+        const client = sdkClient(`http://127.0.0.1:${port}`, credentials, region)
+        clients.push(client)
+        return client
+      },
+    }
+    stop = async () => {
+      for (const client of clients) client.destroy()
+      await server.close(0)
+      await testCloud.close()
+    }
+  })
+  afterAll(() => stop())
+  return () => served
+}
+
+/** Expects an error of EC2 with that code, and a message that names what was wrong. */
+export async function expectRefusal(request: Promise<unknown>, code: string, named: string): Promise<void> {
+  const error = await request.then(
+    () => undefined,
+    (thrown: EC2ServiceException) => thrown,
+  )
+  expect({ code: error?.name, message: error?.message }).toEqual({ code, message: expect.stringContaining(named) })
+}

@@ -1,0 +1,203 @@
+/**
+ * A whole cloud in a temporary folder, for tests of several rooms: a composition root with nothing behind it that
+ * costs time. State, blocks and disks are real, machines and network simulated. What the network was told is kept, to
+ * be looked at.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { SnapshotBlocks } from '../../src/blocks/ports.ts'
+import { createSnapshotBlocks, seedRegion } from '../../src/blocks/snapshot-blocks.ts'
+import { type Cloud, createCloud } from '../../src/cloud/cloud.ts'
+import { type CloudDeps, type CloudTiming, defaultTiming, type Scope } from '../../src/cloud/deps.ts'
+import { newMac } from '../../src/cloud/network/addresses.ts'
+import type { PublicImage } from '../../src/cloud/regions/regions.ts'
+import { systemClock } from '../../src/lib/clock.ts'
+import { type Home, homeAt } from '../../src/lib/home.ts'
+import { newId } from '../../src/lib/ids.ts'
+import { silentLog } from '../../src/lib/log.ts'
+import { endProcess, isAlive, run, startDetached } from '../../src/lib/programs.ts'
+import { systemRandom } from '../../src/lib/random.ts'
+import { createDiskTools } from '../../src/machines/qemu/disk-tools.ts'
+import { createSimulatedDriver, type SimulatedDriver } from '../../src/machines/simulated/driver.ts'
+import type { NetworkDriver, VpcPlan } from '../../src/network/driver.ts'
+import { createSimulatedNetwork } from '../../src/network/simulated/simulated-driver.ts'
+import { KeyedLocks } from '../../src/operations/locks.ts'
+import { OperationRunner } from '../../src/operations/runner.ts'
+import { openState } from '../../src/state/state.ts'
+
+export interface TestCloudOptions {
+  /** The home of a cloud that was there before, or will be there again; without it a temporary one. */
+  homePath?: string
+  /**
+   * Instances can be launched: there is a public image of 1 GiB (its first 64 KiB are sevens), operations and
+   * reconcilers run as they do in the daemon.
+   */
+  isLive?: boolean
+  timing?: Partial<CloudTiming>
+  /** Puts faults before the block store. */
+  wrapBlocks?: (blocks: SnapshotBlocks) => SnapshotBlocks
+}
+
+export interface TestCloud {
+  cloud: Cloud
+  deps: CloudDeps
+  machines: SimulatedDriver
+  /** The plans that the network was given, oldest first. */
+  plans: VpcPlan[]
+  /** Makes the network refuse every plan from now on. */
+  breakNetwork(): void
+  close(): Promise<void>
+}
+
+export async function openTestCloud(options: TestCloudOptions = {}): Promise<TestCloud> {
+  const { homePath, isLive = false, timing, wrapBlocks = (blocks) => blocks } = options
+  const home = homeAt(homePath ?? (await mkdtemp(join(tmpdir(), 'kiln-cloud-'))))
+  const [clock, random, log] = [systemClock, systemRandom, silentLog]
+  const state = await openState({ sqlitePath: home.databasePath })
+  const simulated = createSimulatedNetwork({ home: home.root, random })
+  const plans: VpcPlan[] = []
+  let broken = false
+  const network: NetworkDriver = {
+    ...simulated,
+    async apply(plan) {
+      if (broken) throw new Error('the network is broken')
+      plans.push(plan)
+      await simulated.apply(plan)
+    },
+  }
+  const machines = await createSimulatedDriver({ machinesDir: home.machinesDir, clock })
+  const blocks = createSnapshotBlocks({
+    ...home,
+    server: {
+      start: ({ script, args, logPath }) => startDetached(process.execPath, [script, ...args], { logPath }),
+      isAlive,
+      end: endProcess,
+    },
+    syncFilesystem: async (path) => void (await run('sync', ['-f', path])),
+    log,
+    clock,
+  })
+  const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
+  const deps: CloudDeps = {
+    ...{ state, machines, disks, network, clock, random, log },
+    blocks: wrapBlocks(blocks),
+    operations: new OperationRunner({
+      ...{ state, clock, random, log },
+      owner: 'test',
+      lanes: isLive ? { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 } : idleLanes,
+    }),
+    locks: new KeyedLocks(),
+    volumesDir: home.volumesDir,
+    timing: { ...defaultTiming, ...timing },
+    host: { cpus: 2, memoryMib: 4096 },
+  }
+  const cloud = createCloud(deps, isLive ? [await seedImage(home, deps, blocks)] : [])
+  if (isLive) await cloud.start()
+  return {
+    cloud,
+    deps,
+    machines,
+    plans,
+    breakNetwork: () => {
+      broken = true
+    },
+    async close() {
+      if (isLive) await cloud.stop()
+      await blocks.stopServer()
+      await disks.reapStale()
+      await machines.close()
+      await network.close()
+      await state.close()
+      if (homePath === undefined) await rm(home.root, { recursive: true, force: true })
+    },
+  }
+}
+
+const idleLanes = { boot: 1, blocks: 1, images: 1, stop: 1 }
+
+const seedBytes = 1024 ** 3
+
+/** A public image whose blocks were captured from a real disk. */
+async function seedImage(home: Home, { disks }: CloudDeps, blocks: SnapshotBlocks): Promise<PublicImage> {
+  const path = join(home.root, 'seed.qcow2')
+  await disks.createLayer(path, seedBytes)
+  await run('qemu-io', ['-c', 'write -P 7 0 64k', path])
+  const source = await disks.openForReading({ base: null, layers: [path] }, seedBytes)
+  try {
+    const { root } = await blocks.capture({ region: seedRegion, source, sizeBytes: seedBytes, parent: null })
+    const about = { name: 'seed', description: 'A seed', architecture: 'x86_64' }
+    return { ...about, store: seedRegion, root, sizeBytes: seedBytes }
+  } finally {
+    await source.close()
+  }
+}
+
+/** The rows of an instance that runs in the default VPC with these groups; no machine stands behind it. */
+export async function placeInstance(
+  { deps, cloud }: TestCloud,
+  scope: Scope,
+  { groupIds, hostNumber }: { groupIds: readonly string[]; hostNumber: number },
+): Promise<{ instanceId: string; networkInterfaceId: string; privateIp: string }> {
+  const { state, random, clock } = deps
+  const vpc = await cloud.vpcs.openDefault(scope)
+  const [subnet] = (await cloud.vpcs.listSubnets(scope, {})).items
+  const createdAt = clock.now()
+  const place = { ...scope, zone: subnet!.zone, vpcId: vpc.id, subnetId: subnet!.id, createdAt }
+  const instanceId = newId('instance', random)
+  const networkInterfaceId = newId('networkInterface', random)
+  const privateIp = subnet!.cidr.replace(/\d+\/\d+$/, String(hostNumber))
+  await state.transaction(async (tx) => {
+    await tx.instances.insert([{ ...place, ...runningInstance, id: instanceId, launchedAt: createdAt }])
+    await tx.networks.insertInterfaces(
+      [
+        {
+          ...place,
+          id: networkInterfaceId,
+          instanceId,
+          attachmentId: newId('networkInterfaceAttachment', random),
+          mac: newMac(random),
+          privateIp,
+          publicIp: null,
+          deleteOnTermination: 1,
+        },
+      ],
+      groupIds,
+    )
+  })
+  return { instanceId, networkInterfaceId, privateIp }
+}
+
+const runningInstance = {
+  reservationId: 'r-0123456789abcdef0',
+  launchIndex: 0,
+  imageId: 'ami-0123456789abcdef0',
+  instanceType: 't3.micro',
+  architecture: 'x86_64',
+  state: 'running',
+  stateReasonCode: null,
+  stateReasonMessage: null,
+  stateTransitionReason: '',
+  reachability: 'passed',
+  reachabilityAt: 0,
+  keyName: null,
+  userData: null,
+  rootDeviceName: '/dev/xvda',
+  rootDeviceType: 'ebs',
+  virtualizationType: 'hvm',
+  bootMode: null,
+  platformDetails: 'Linux/UNIX',
+  enaSupport: 1,
+  ebsOptimized: 0,
+  monitoring: 0,
+  sourceDestCheck: 1,
+  disableApiTermination: 0,
+  disableApiStop: 0,
+  shutdownBehavior: 'stop',
+  httpTokens: 'optional',
+  httpEndpoint: 'enabled',
+  httpPutResponseHopLimit: 1,
+  instanceMetadataTags: 'disabled',
+  clientToken: null,
+  terminatedAt: null,
+} as const
