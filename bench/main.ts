@@ -2,8 +2,7 @@
  * `npm run bench [-- NAME…]`: measures Kiln against what a user would run instead, side by side in one run, and prints
  * ratios. Machines are noisy: figures are medians of alternating runs, and only the ratios mean something elsewhere.
  */
-import { parseArgs } from 'node:util'
-import pc from 'picocolors'
+import { parseArgs, styleText } from 'node:util'
 import { benchImageSize } from './image-size.ts'
 import { benchLogin } from './login.ts'
 import type { Bench } from './report.ts'
@@ -22,6 +21,6 @@ if (unknown) {
 const names = positionals.length > 0 ? positionals : Object.keys(benches)
 for (const name of names) {
   const bench = benches[name]!
-  console.log(pc.bold(`${name}: ${bench.question}`))
+  console.log(styleText('bold', `${name}: ${bench.question}`))
   await bench.run((line) => console.log(`  ${line}`))
 }

@@ -5,7 +5,7 @@
 import { spawn } from 'node:child_process'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import pc from 'picocolors'
+import { styleText } from 'node:util'
 import { type SourceFile, violations } from './import-rules.ts'
 
 /** Finds problems, one text each. */
@@ -54,14 +54,14 @@ const checks: Readonly<Record<string, Check>> = {
 
 const results = await Promise.all(Object.entries(checks).map(([name, check]) => timed(name, check)))
 const failed = results.filter((problems) => problems.length > 0).length
-if (failed > 0) console.log(pc.red(`${failed} of ${results.length} checks found something`))
+if (failed > 0) console.log(styleText('red', `${failed} of ${results.length} checks found something`))
 process.exitCode = failed > 0 ? 1 : 0
 
 async function timed(name: string, check: Check): Promise<string[]> {
   const start = performance.now()
   const problems = await check()
-  const time = pc.dim(`${((performance.now() - start) / 1000).toFixed(1)} s`)
-  console.log(`${problems.length === 0 ? pc.green('✓') : pc.red('✗')} ${name} ${time}`)
+  const time = styleText('dim', `${((performance.now() - start) / 1000).toFixed(1)} s`)
+  console.log(`${problems.length === 0 ? styleText('green', '✓') : styleText('red', '✗')} ${name} ${time}`)
   const lines = problems.join('\n').split('\n')
   for (const line of lines.slice(0, longestComplaintLines)) if (line) console.log(`  ${line}`)
   if (lines.length > longestComplaintLines) console.log(`  … and ${lines.length - longestComplaintLines} lines more`)

@@ -1,6 +1,9 @@
-/** How commands show things: aligned columns without frames, sizes and times that people read at a glance. */
+/**
+ * How commands show things: aligned columns without frames, sizes and times that people read at a glance. Colours show
+ * on a terminal (or with FORCE_COLOR), never in what another program reads.
+ */
+import { styleText } from 'node:util'
 import Table from 'cli-table3'
-import pc from 'picocolors'
 
 const noFrame = Object.fromEntries(
   ['top', 'bottom', 'left', 'right', 'mid']
@@ -27,12 +30,14 @@ function aligned(rows: readonly (readonly Cell[])[]): string {
 /** Rows below their headings; `nothing` is said when there are none. */
 export function table(headings: readonly string[], rows: readonly (readonly Cell[])[], nothing: string): string {
   if (rows.length === 0) return nothing
-  return aligned([headings.map((heading) => pc.dim(heading.toUpperCase())), ...rows])
+  return aligned([headings.map((heading) => styleText('dim', heading.toUpperCase())), ...rows])
 }
 
 /** One thing: a line for each of its facts. Facts that are undefined are left out. */
 export function facts(entries: readonly (readonly [label: string, value: Cell])[]): string {
-  return aligned(entries.filter(([, value]) => value !== undefined).map(([label, value]) => [pc.dim(label), value]))
+  return aligned(
+    entries.filter(([, value]) => value !== undefined).map(([label, value]) => [styleText('dim', label), value]),
+  )
 }
 
 /** The command as it is typed: in a checkout, and where it is installed. */
@@ -71,7 +76,7 @@ export function time(date: Date | number | string | undefined): string | undefin
 /** Colour that says how a thing is, where colours are shown. */
 export function state(name: string | undefined): string | undefined {
   if (name === undefined) return undefined
-  if (['available', 'running', 'in-use', 'completed', 'ok'].includes(name)) return pc.green(name)
-  if (['failed', 'error', 'invalid', 'deregistered', 'terminated'].includes(name)) return pc.red(name)
-  return ['stopped'].includes(name) ? name : pc.yellow(name)
+  if (['available', 'running', 'in-use', 'completed', 'ok'].includes(name)) return styleText('green', name)
+  if (['failed', 'error', 'invalid', 'deregistered', 'terminated'].includes(name)) return styleText('red', name)
+  return ['stopped'].includes(name) ? name : styleText('yellow', name)
 }

@@ -98,6 +98,13 @@ describe('the kiln command on a home with simulated machines', () => {
     expect(await kiln.command('status')).toMatch(/instances +1 running/)
   })
 
+  test('colours are for terminals: another program reads none, in continuous integration neither', async () => {
+    const list = (env: NodeJS.ProcessEnv) => run(kilnProgram, ['image', 'list'], { env: { ...kiln.env, ...env } })
+    const isColoured = (text: string) => text.includes('\u001b[')
+    expect(isColoured(await list({ CI: 'true' }))).toBe(false)
+    expect(isColoured(await list({ FORCE_COLOR: '1' }))).toBe(true)
+  })
+
   test('an unknown region is refused in the words of the API', async () => {
     const { code, said } = await failure(kiln.command('image', 'list', '--region', 'mars-north-1'))
     expect(code).toBe(1)

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { styleText } from 'node:util'
 import type { Command } from 'commander'
-import pc from 'picocolors'
 import { type Home, homeAt } from '../../lib/home.ts'
 import { findDaemon } from '../daemon.ts'
 import { homeOption, jsonOption } from '../options.ts'
@@ -62,7 +62,7 @@ async function doctor(flags: { home: string; json?: boolean }): Promise<void> {
   if (!isWell) process.exitCode = 1
 }
 
-const marks = { ok: pc.green('✓'), limited: pc.yellow('!'), missing: pc.red('✗') }
+const marks = { ok: styleText('green', '✓'), limited: styleText('yellow', '!'), missing: styleText('red', '✗') }
 
 export function nodeFinding(version: string): Finding {
   const isNew = Number(version.split('.')[0]) >= oldestNode

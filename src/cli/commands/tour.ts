@@ -1,5 +1,5 @@
+import { styleText } from 'node:util'
 import type { Command } from 'commander'
-import pc from 'picocolors'
 import { defaultHome, homeAt } from '../../lib/home.ts'
 import { oneLine } from '../failure.ts'
 import { type NetworkKind, networkOption } from '../options.ts'
@@ -27,7 +27,7 @@ async function tour(flags: TourFlags): Promise<void> {
   const interrupt = interruption()
   const [{ steps }, { Tour }] = await Promise.all([import('../tour/steps.ts'), import('../tour/tour.ts')])
   const { cacheDir } = homeAt(defaultHome())
-  const show = (line: string) => print(`     ${pc.cyan(`$ ${line}`)}`)
+  const show = (line: string) => print(`     ${styleText('cyan', `$ ${line}`)}`)
   const stage = await Tour.create({ cacheDir, network: flags.network, signal: interrupt, show })
   print(`The life of a machine image, on real virtual machines, in ${stage.home.root}`)
   print('Each step shows what to type for the same; the lines hold while the tour lasts, and after it with --keep.')
@@ -42,7 +42,9 @@ async function tour(flags: TourFlags): Promise<void> {
   const took = duration(performance.now() - startedAtMs)
   if (!succeeded) process.exitCode = 1
   print(
-    succeeded ? `\n${pc.green('✓')} All ${steps.length} steps in ${took}.` : `\n${pc.red('✗')} Ended after ${took}.`,
+    succeeded
+      ? `\n${styleText('green', '✓')} All ${steps.length} steps in ${took}.`
+      : `\n${styleText('red', '✗')} Ended after ${took}.`,
   )
 }
 
@@ -50,14 +52,16 @@ async function tour(flags: TourFlags): Promise<void> {
 async function walk(stage: Tour, steps: readonly Step[]): Promise<boolean> {
   const seen = {} as Seen
   for (const [index, step] of steps.entries()) {
-    print(`\n${pc.bold(`${String(index + 1).padStart(2)}  ${step.title}`)}`)
+    print(`\n${styleText('bold', `${String(index + 1).padStart(2)}  ${step.title}`)}`)
     const startedAtMs = performance.now()
     try {
       stage.signal.throwIfAborted()
       const outcome = await step.run(stage, seen)
-      print(`    ${pc.green('✓')} ${outcome} ${pc.dim(duration(performance.now() - startedAtMs))}`)
+      print(`    ${styleText('green', '✓')} ${outcome} ${styleText('dim', duration(performance.now() - startedAtMs))}`)
     } catch (error) {
-      print(`    ${pc.red('✗')} ${oneLine(error)} ${pc.dim(duration(performance.now() - startedAtMs))}`)
+      print(
+        `    ${styleText('red', '✗')} ${oneLine(error)} ${styleText('dim', duration(performance.now() - startedAtMs))}`,
+      )
       const where = stage.signal.aborted ? '; cleaning up' : ` failed; its logs are in ${await stage.saveLogs()}`
       process.stderr.write(`kiln: step ${index + 1} of the tour${where}\n`)
       return false

@@ -70,9 +70,10 @@ export async function newHome(): Promise<string> {
   return home
 }
 
-/** The test's environment without the settings of a Kiln that its user may run. */
+/** The test's environment without the settings of a Kiln that its user may run, and of the user's terminal. */
 export function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(KILN|AWS)_/.test(name)))
+  const isSetting = (name: string) => /^(KILN|AWS)_|^(FORCE|NO)_COLOR$/.test(name)
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !isSetting(name)))
 }
 
 class KilnChild implements RunningKiln {
