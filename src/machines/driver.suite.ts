@@ -20,6 +20,8 @@ export interface DriverHarness {
   newLayer(name: string): Promise<string>
   /** The same machine, or its host, made so that the next start fails; and a part of the reason that must be told. */
   broken(driver: MachineDriver, spec: MachineSpec): Promise<{ spec: MachineSpec; reason: RegExp }>
+  /** Makes sure that the guest does not let go of that disk. */
+  clingTo(driver: MachineDriver, volumeId: string): Promise<void>
   /** Makes the guest switch itself off. */
   switchOff(driver: MachineDriver, id: string): Promise<void>
   /** Ends the machine behind the driver's back. */
@@ -238,6 +240,49 @@ export function machineDriverSuite(name: string, createHarness: () => Promise<Dr
         expect(await driver.inspect(first)).toEqual({ state: 'absent' })
         expect(await driver.list()).toEqual([])
       }
+    })
+
+    it('plugs a disk into a running machine, once, and it is frozen like the others', async () => {
+      const spec = await harness.spec(first, { disks: 2 })
+      const [root, data] = spec.disks
+      await driver.start({ ...spec, disks: [root!] })
+      await boots(1)
+      await driver.plugDisk(first, data!)
+      await driver.plugDisk(first, data!)
+      await driver.limitDisk(first, data!.volumeId, {
+        iops: 100,
+        burst: { iops: 3000, seconds: 60 },
+        bytesPerSecond: null,
+      })
+      await driver.resizeDisk(first, data!.volumeId, 128 * 1024 ** 2)
+      await reopen()
+      await driver.plugDisk(first, data!)
+      const newLayerPath = await harness.newLayer(data!.volumeId)
+      await driver.freeze(first, [{ volumeId: data!.volumeId, newLayerPath }])
+      expect(await driver.inspect(first)).toMatchObject({ state: 'running' })
+    })
+
+    it('takes a disk from a guest that does not let go of it, when told to; another machine can have it then', async () => {
+      const spec = await harness.spec(first, { disks: 2 })
+      const { volumeId } = spec.disks[1]!
+      await driver.start(spec)
+      await boots(1)
+      await harness.clingTo(driver, volumeId)
+      expect(await driver.unplugDisk(first, volumeId, { force: false })).toBe(false)
+      expect(await driver.unplugDisk(first, volumeId, { force: true })).toBe(true)
+      expect(await driver.unplugDisk(first, volumeId, { force: true })).toBe(true)
+      expect(await driver.inspect(first)).toMatchObject({ state: 'running' })
+      await driver.start(await harness.spec(second))
+      await driver.plugDisk(second, spec.disks[1]!)
+      expect(await driver.unplugDisk(first, 'vol-0000000000000dead', { force: false })).toBe(true)
+    })
+
+    it('refuses to change a disk that the machine has not', async () => {
+      await driver.start(await harness.spec(first))
+      const stranger = 'vol-0000000000000dead'
+      await expect(driver.resizeDisk(first, stranger, 1024 ** 3)).rejects.toThrow(stranger)
+      await expect(driver.limitDisk(first, stranger, null)).rejects.toThrow(stranger)
+      await expect(driver.plugDisk(second, (await harness.spec(second)).disks[0]!)).rejects.toThrow(second)
     })
 
     it('freezes disks together, once', async () => {

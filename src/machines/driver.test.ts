@@ -33,6 +33,7 @@ machineDriverSuite('simulated', async (): Promise<DriverHarness> => {
       faultsOf(driver).failNextStart('the host is on fire')
       return { spec, reason: /did not start: the host is on fire/ }
     },
+    clingTo: async (driver, volumeId) => faultsOf(driver).clingTo(volumeId),
     switchOff: (driver, id) => faultsOf(driver).switchOff(id),
     crash: (driver, id) => faultsOf(driver).vanish(id),
     cleanUp: () => rm(folder, { recursive: true, force: true }),

@@ -7,10 +7,22 @@
  */
 import type { NicAttachment } from '../network/driver.ts'
 
+export interface ServedBase {
+  socketPath: string
+  exportName: string
+}
+
+export interface LocalBase {
+  path: string
+}
+
 /** What a disk is made of, bottom to top. Files record no backing: this is the whole truth, given at every start. */
 export interface DiskChain {
-  /** The lazily served snapshot under the lowest layer, or null for a disk that depends on none. */
-  base: { socketPath: string; exportName: string } | null
+  /**
+   * What lies under the lowest layer: a snapshot that is served lazily, the same as a raw file of this host once all of
+   * it was fetched, or null for a disk that began empty.
+   */
+  base: ServedBase | LocalBase | null
   /** qcow2 files, lowest first; only the last is written. */
   layers: readonly string[]
 }
@@ -21,6 +33,16 @@ export interface MachineDisk {
   /** 0 is the boot disk; each slot is one hot-plug port. */
   slot: number
   chain: DiskChain
+  /** How much the guest may do with it in a second; null or absent lets it do what the host can. */
+  limits?: DiskLimits | null
+}
+
+/** Operations of up to 256 KiB count as one, as on EBS. What is null is not bounded. */
+export interface DiskLimits {
+  iops: number | null
+  /** As long as the disk has saved operations up, which it does while it does fewer than `iops`. */
+  burst: { iops: number; seconds: number } | null
+  bytesPerSecond: number | null
 }
 
 export interface MachineSpec {
@@ -80,6 +102,18 @@ export interface MachineDriver {
    * so that all former tops freeze together. Disks that already write to their new layer are left as they are.
    */
   freeze(id: string, tops: readonly { volumeId: string; newLayerPath: string }[]): Promise<void>
+  /** Plugs a disk into the running machine; nothing happens when it is there. The guest sees it come. Throws with the reason. */
+  plugDisk(id: string, disk: MachineDisk): Promise<void>
+  /**
+   * Asks the guest to let go of a disk and waits a few seconds; whether it has. One that is not there has been let go of.
+   * With `force` the disk is taken away from a guest that does not let go: what it writes from then on is lost.
+   */
+  unplugDisk(id: string, volumeId: string, options: { force: boolean }): Promise<boolean>
+  /** Grows a disk under the running guest, which sees its new size. */
+  resizeDisk(id: string, volumeId: string, sizeBytes: number): Promise<void>
+  limitDisk(id: string, volumeId: string, limits: DiskLimits | null): Promise<void>
+  /** Lets the running machine read a disk's served base from the local file that now holds all of it. */
+  localizeBase(id: string, disk: MachineDisk): Promise<void>
   /** Called with a machine's id whenever its status may have changed. Returns the way to stop listening. */
   onChange(listener: (id: string) => void): () => void
   /** Lets go of all machines, which go on. */
@@ -90,6 +124,8 @@ export interface MachineDriver {
 export interface DiskTools {
   /** Makes an empty qcow2 of that virtual size, whole or not at all; a file that is there already is replaced. */
   createLayer(path: string, sizeBytes: number): Promise<void>
+  /** Grows the top of a chain that no machine holds; nothing happens when it has that size. */
+  growLayer(path: string, sizeBytes: number): Promise<void>
   /**
    * Serves a frozen chain read-only over NBD on a unix socket, with the meta contexts `base:allocation` and
    * `qemu:allocation-depth` (1 = the top layer). Works while a machine writes above it. `close` ends the server.

@@ -104,7 +104,7 @@ describe('a disk', () => {
     const device = valuesOf('-device', machineArguments(spec({ disks }), paths, emulated)).at(-1)
     const name = 'vol0123456789abcdef0'
     expect(device).toBe(
-      `virtio-blk-pci,id=${name},serial=${name},drive=${layer('/v/0.qcow2')},bus=port3,bootindex=3,werror=stop,rerror=stop`,
+      `virtio-blk-pci,id=${name},serial=${name},drive=${name}.dev,bus=port3,bootindex=3,werror=stop,rerror=stop`,
     )
   })
 
@@ -116,14 +116,15 @@ describe('a disk', () => {
         discard: 'unmap',
         'detect-zeroes': 'unmap',
         backing: null,
-        file: { driver: 'file', filename: '/v/0.qcow2', discard: 'unmap' },
+        file: { driver: 'file', 'node-name': `${layer('/v/0.qcow2')}-f`, filename: '/v/0.qcow2', discard: 'unmap' },
       },
+      { driver: 'raw', 'node-name': 'vol0123456789abcdef0.dev', discard: 'unmap', file: layer('/v/0.qcow2') },
     ])
   })
 
   it('is read through its layers from the block server, and keeps what it read', () => {
     const chain = { base: { socketPath: '/s', exportName: 'e,1' }, layers: ['/v/0.qcow2', '/v/1.qcow2'] }
-    const [base, lower, top, filter] = nodesOf({ chain })
+    const [base, lower, top, filter, device] = nodesOf({ chain })
     expect(base).toMatchObject({
       driver: 'nbd',
       server: { type: 'unix', path: '/s' },
@@ -134,7 +135,17 @@ describe('a disk', () => {
     expect(top).toMatchObject({ 'node-name': layer('/v/1.qcow2'), backing: layer('/v/0.qcow2') })
     expect(top).not.toHaveProperty('read-only')
     expect(filter).toMatchObject({ driver: 'copy-on-read', file: layer('/v/1.qcow2') })
-    for (const node of [base, lower, top, filter]) expect(String(node!['node-name']).length).toBeLessThanOrEqual(31)
+    expect(device).toMatchObject({ driver: 'raw', file: filter!['node-name'] })
+    for (const node of [base, lower, top, filter, device])
+      expect(String(node!['node-name']).length).toBeLessThanOrEqual(31)
+  })
+
+  it('is read from a file of this host where that holds the whole snapshot, and keeps nothing twice', () => {
+    const [base, layerNode, device] = nodesOf({ chain: { base: { path: '/v/base.raw' }, layers: ['/v/0.qcow2'] } })
+    const file = { driver: 'file', filename: '/v/base.raw', 'read-only': true, locking: 'off' }
+    expect(base).toEqual({ driver: 'raw', 'node-name': 'vol0123456789abcdef0.local', 'read-only': true, file })
+    expect(layerNode).toMatchObject({ driver: 'qcow2', backing: base!['node-name'] })
+    expect(device).toMatchObject({ driver: 'raw', file: layerNode!['node-name'] })
   })
 
   it.each([

@@ -9,7 +9,8 @@ import { join } from 'node:path'
 import { limits } from '../../lib/limits.ts'
 import type { NicAttachment } from '../../network/driver.ts'
 import type { MachineDisk, MachineSpec } from '../driver.ts'
-import { diskSerial, writableChain } from './disk-chain.ts'
+import { writableChain } from './disk-chain.ts'
+import { diskDevice } from './disk-device.ts'
 
 /** What this host's QEMU can do; found by trying (accelerator.ts). */
 export interface HostFacts {
@@ -136,15 +137,12 @@ function rootPort(slot: number): string {
 }
 
 function disk(disk: MachineDisk): string[][] {
-  const nodes = writableChain(disk.volumeId, disk.chain)
-  const serial = diskSerial(disk.volumeId)
-  // An error of the host (no space, block server gone) pauses the guest instead of reaching its file system: once the
-  // host is well again the guest goes on where it was.
-  const device = [
-    `virtio-blk-pci,id=${serial},serial=${serial},drive=${nodes.at(-1)!['node-name']}`,
-    `bus=port${disk.slot},bootindex=${disk.slot},werror=stop,rerror=stop`,
-  ].join(',')
-  return [...nodes.map((node) => ['-blockdev', JSON.stringify(node)]), ['-device', device]]
+  const { driver, ...options } = diskDevice(disk)
+  const device = [driver, ...Object.entries(options).map(([name, value]) => `${name}=${value}`)].join(',')
+  return [
+    ...writableChain(disk.volumeId, disk.chain).map((node) => ['-blockdev', JSON.stringify(node)]),
+    ['-device', device],
+  ]
 }
 
 function sandbox(attachment: NicAttachment, host: HostFacts): string[][] {

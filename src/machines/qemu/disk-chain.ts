@@ -3,7 +3,7 @@
  * `backing: null` when there is no base, so that a file's own header can never lead QEMU to another file.
  *
  * Node names carry the volume and the layer, so that a process which did not build the graph still finds its way in it.
- * QEMU allows 31 characters: 20 of the volume's serial, a dot, 10 of the path's hash.
+ * QEMU allows 31 characters: 20 of the volume's serial, a dot, 8 of the path's hash, `-f` for the layer's file.
  */
 import { createHash } from 'node:crypto'
 import type { DiskChain } from '../driver.ts'
@@ -25,43 +25,79 @@ export function diskSerial(volumeId: string): string {
 }
 
 export function layerNodeName(volumeId: string, path: string): string {
-  return `${diskSerial(volumeId)}.${createHash('sha256').update(path).digest('hex').slice(0, 10)}`
+  return `${diskSerial(volumeId)}.${createHash('sha256').update(path).digest('hex').slice(0, 8)}`
 }
 
 /** Whether a node is one of that volume's layers, and not its base or its filter. */
 export function isLayerNode(nodeName: string, volumeId: string): boolean {
-  return (
-    nodeName.startsWith(`${diskSerial(volumeId)}.`) && /^[0-9a-f]{10}$/.test(nodeName.slice(nodeName.indexOf('.') + 1))
-  )
+  return isNodeOf(nodeName, volumeId) && /^[0-9a-f]{8}$/.test(nodeName.slice(nodeName.indexOf('.') + 1))
+}
+
+export function isNodeOf(nodeName: string, volumeId: string): boolean {
+  return nodeName.startsWith(`${diskSerial(volumeId)}.`)
+}
+
+/** The node that the device uses. It only passes on, so that what lies under it can be changed while the guest runs. */
+export function deviceNodeName(volumeId: string): string {
+  return `${diskSerial(volumeId)}.dev`
+}
+
+export function deviceNode(volumeId: string, under: string): BlockNode {
+  return { driver: 'raw', 'node-name': deviceNodeName(volumeId), discard: 'unmap', file: under }
 }
 
 /** The layer that the guest writes. Blocks of zeros that it writes, and what it discards, take no room. */
 export function writableLayer(volumeId: string, path: string, backing: string | null): BlockNode {
+  const name = layerNodeName(volumeId, path)
   return {
     driver: 'qcow2',
-    'node-name': layerNodeName(volumeId, path),
+    'node-name': name,
     discard: 'unmap',
     'detect-zeroes': 'unmap',
     backing,
-    file: { driver: 'file', filename: path, discard: 'unmap' },
+    file: { driver: 'file', 'node-name': fileOf(name), filename: path, discard: 'unmap' },
   }
 }
 
-function frozenLayer(volumeId: string, path: string, backing: string | null, locking: 'auto' | 'off'): BlockNode {
+export function frozenLayer(
+  volumeId: string,
+  path: string,
+  backing: string | null,
+  locking: 'auto' | 'off' = 'auto',
+): BlockNode {
+  const name = layerNodeName(volumeId, path)
   return {
     driver: 'qcow2',
-    'node-name': layerNodeName(volumeId, path),
+    'node-name': name,
     'read-only': true,
     backing,
-    file: { driver: 'file', filename: path, 'read-only': true, locking },
+    file: { driver: 'file', 'node-name': fileOf(name), filename: path, 'read-only': true, locking },
   }
 }
 
-function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>): BlockNode {
+const fileOf = (layerNode: string) => `${layerNode}-f`
+
+/** A layer's node as QEMU wants it named when its options are changed: its file stays the one that is open. */
+export function reopened(layer: BlockNode, backing: string): BlockNode {
+  return { ...layer, backing, file: fileOf(layer['node-name']) }
+}
+
+export const baseNodeName = (volumeId: string, base: NonNullable<DiskChain['base']>) =>
+  `${diskSerial(volumeId)}.${'path' in base ? 'local' : 'base'}`
+
+export function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>): BlockNode {
+  const common = { 'node-name': baseNodeName(volumeId, base), 'read-only': true }
+  // The file does not change any more, and a snapshot's reader may open it at the same time.
+  if ('path' in base) {
+    return {
+      driver: 'raw',
+      ...common,
+      file: { driver: 'file', filename: base.path, 'read-only': true, locking: 'off' },
+    }
+  }
   return {
     driver: 'nbd',
-    'node-name': `${diskSerial(volumeId)}.base`,
-    'read-only': true,
+    ...common,
     server: { type: 'unix', path: base.socketPath },
     export: base.exportName,
     'reconnect-delay': reconnectSeconds,
@@ -70,23 +106,21 @@ function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>): Block
 }
 
 /**
- * The nodes of a machine's disk, each after what it stands on; the device uses the last. Over a base that is a
+ * The nodes of a machine's disk, each after what it stands on; the device uses the last. Over a served base lies a
  * copy-on-read filter: what was read once from the block server is read from the top layer ever after.
  */
 export function writableChain(volumeId: string, chain: DiskChain): BlockNode[] {
   const nodes = stack(volumeId, chain, (path, backing, isTop) =>
-    isTop ? writableLayer(volumeId, path, backing) : frozenLayer(volumeId, path, backing, 'auto'),
+    isTop ? writableLayer(volumeId, path, backing) : frozenLayer(volumeId, path, backing),
   )
-  if (chain.base) {
-    nodes.push({
-      driver: 'copy-on-read',
-      'node-name': `${diskSerial(volumeId)}.cor`,
-      file: nodes.at(-1)!['node-name'],
-      discard: 'unmap',
-    })
+  if (chain.base && !('path' in chain.base)) {
+    const file = nodes.at(-1)!['node-name']
+    nodes.push({ driver: 'copy-on-read', 'node-name': copyOnReadName(volumeId), file, discard: 'unmap' })
   }
-  return nodes
+  return [...nodes, deviceNode(volumeId, nodes.at(-1)!['node-name'])]
 }
+
+export const copyOnReadName = (volumeId: string) => `${diskSerial(volumeId)}.cor`
 
 /**
  * The nodes of a chain that is only read, while a machine may hold its files: no locks are taken, which is safe because

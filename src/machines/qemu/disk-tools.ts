@@ -48,6 +48,7 @@ export function createDiskTools(options: DiskToolsOptions): HostDiskTools {
 
   return {
     createLayer,
+    growLayer,
     usage: async (paths) => {
       const sizes = await Promise.all(paths.map(hostBytes))
       return { localBytes: sizes.reduce((sum, bytes) => sum + bytes, 0) }
@@ -104,6 +105,14 @@ async function createLayer(path: string, sizeBytes: number): Promise<void> {
     await rm(temporary, { force: true })
     throw error
   }
+}
+
+async function growLayer(path: string, sizeBytes: number): Promise<void> {
+  const node = JSON.stringify({ driver: 'qcow2', backing: null, file: { driver: 'file', filename: path } })
+  const info = JSON.parse(await run('qemu-img', ['info', '--output=json', `json:${node}`]))
+  if (info['virtual-size'] >= sizeBytes) return
+  await run('qemu-img', ['resize', '-q', `json:${node}`, String(sizeBytes)])
+  await flush(path)
 }
 
 /** Puts a file, or a folder's entries, on stable storage. */

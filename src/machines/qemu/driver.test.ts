@@ -158,6 +158,49 @@ describe('freeze', () => {
   })
 })
 
+describe('a base that has become local', () => {
+  it('takes the place of the served one under a running guest, which needs the block server no more', async () => {
+    const { spec, server, raw } = await machineOnBase(256 * 1024 * 1024)
+    const [disk] = spec.disks
+    const lowest = disk!.chain.layers[0]!
+    try {
+      await driver.start(spec)
+      await goesOn()
+      // With one layer, and again where a frozen one lies under the top.
+      const newLayerPath = join(harness.folder, 'above.qcow2')
+      await harness.tools.createLayer(newLayerPath, 256 * 1024 * 1024)
+      await driver.freeze(id, [{ volumeId: rootVolume, newLayerPath }])
+      await goesOn()
+      const local = { ...disk!, chain: { base: { path: raw }, layers: [lowest, newLayerPath] } }
+      await driver.localizeBase(id, local)
+      await driver.localizeBase(id, local)
+      await endProcess(server)
+      const before = (await harness.tools.usage([newLayerPath])).localBytes
+      await goesOn(20)
+      expect(await consoleText()).not.toContain('tick!')
+      // What it reads lies on this host already, and is not kept a second time.
+      expect((await harness.tools.usage([newLayerPath])).localBytes - before).toBeLessThanOrEqual(64 * 1024)
+    } finally {
+      await endProcess(server)
+    }
+  })
+
+  it('does so under a disk of one layer, too', async () => {
+    const { spec, server, raw } = await machineOnBase(256 * 1024 * 1024)
+    const [disk] = spec.disks
+    try {
+      await driver.start(spec)
+      await goesOn()
+      await driver.localizeBase(id, { ...disk!, chain: { ...disk!.chain, base: { path: raw } } })
+      await endProcess(server)
+      await goesOn(20)
+      expect(await consoleText()).not.toContain('tick!')
+    } finally {
+      await endProcess(server)
+    }
+  })
+})
+
 describe('trouble of the host', () => {
   it('goes on after the block server was killed and came back', async () => {
     const { spec, server, raw, socketPath } = await machineOnBase(256 * 1024 * 1024)

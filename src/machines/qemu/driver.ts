@@ -95,6 +95,11 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Mach
     },
     consoleOutput: async (id, maxBytes) => machine(id).consoleOutput(maxBytes),
     freeze: async (id, tops) => machine(id).freeze(tops),
+    plugDisk: async (id, disk) => machine(id).plugDisk(disk),
+    unplugDisk: async (id, volumeId, options) => machine(id).unplugDisk(volumeId, options),
+    resizeDisk: async (id, volumeId, sizeBytes) => machine(id).resizeDisk(volumeId, sizeBytes),
+    limitDisk: async (id, volumeId, limits) => machine(id).limitDisk(volumeId, limits),
+    localizeBase: async (id, disk) => machine(id).localizeBase(disk),
     onChange: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)

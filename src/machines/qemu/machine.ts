@@ -10,10 +10,11 @@ import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { isAlive, type ProcessRef, signalProcess, startDetached } from '../../lib/programs.ts'
 import { readConsole, trimConsole } from '../console-file.ts'
-import type { MachineSpec, MachineStatus } from '../driver.ts'
+import type { DiskLimits, MachineDisk, MachineSpec, MachineStatus } from '../driver.ts'
 import { qemuProgram } from './accelerator.ts'
 import { type HostFacts, type MachinePaths, machineArguments } from './argv.ts'
 import { freezeDisks } from './freeze.ts'
+import { limitDisk, localizeBase, plugDisk, resizeDisk, unplugDisk } from './hot-plug.ts'
 import { runState, statusOf } from './machine-status.ts'
 import { processesWith, processWith } from './process-table.ts'
 import { QmpConnection } from './qmp.ts'
@@ -131,6 +132,29 @@ export class QemuMachine {
     return this.#serially(async () => freezeDisks(await this.#connectionTo('freeze its disks'), tops))
   }
 
+  plugDisk(disk: MachineDisk): Promise<void> {
+    return this.#serially(async () => plugDisk(await this.#connectionTo('plug a disk in'), disk))
+  }
+
+  unplugDisk(volumeId: string, options: { force: boolean }): Promise<boolean> {
+    return this.#serially(async () => {
+      const qmp = await this.#connectionTo('unplug its disks')
+      return await unplugDisk(qmp, this.#context.clock, volumeId, options)
+    })
+  }
+
+  resizeDisk(volumeId: string, sizeBytes: number): Promise<void> {
+    return this.#serially(async () => resizeDisk(await this.#connectionTo('grow its disks'), volumeId, sizeBytes))
+  }
+
+  limitDisk(volumeId: string, limits: DiskLimits | null): Promise<void> {
+    return this.#serially(async () => limitDisk(await this.#connectionTo('limit its disks'), volumeId, limits))
+  }
+
+  localizeBase(disk: MachineDisk): Promise<void> {
+    return this.#serially(async () => localizeBase(await this.#connectionTo('change its disks'), disk))
+  }
+
   /** Meets a machine that an earlier daemon started: from now on its events are heard. */
   async adopt(): Promise<void> {
     if (await this.#connection(connectTimeoutMs)) this.#context.changed()
@@ -206,7 +230,9 @@ export class QemuMachine {
     // A process cannot be found by its arguments in the instant in which it is executed.
     this.#known = process
     try {
-      if (!(await this.#connection(startTimeoutMs, signal))) throw new Error(await this.#lastWords())
+      const qmp = await this.#connection(startTimeoutMs, signal)
+      if (!qmp) throw new Error(await this.#lastWords())
+      for (const { volumeId, limits } of spec.disks) if (limits) await limitDisk(qmp, volumeId, limits)
     } catch (error) {
       // A daemon that goes lets go of this machine as of all others: the next one finds it.
       if (this.#context.closed.aborted) throw error

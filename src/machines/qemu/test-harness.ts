@@ -91,6 +91,8 @@ export async function createQemuHarness(): Promise<QemuHarness> {
       const missing: MachineDisk = { ...spec.disks[0]!, chain: { base: null, layers: [join(folder, 'missing.qcow2')] } }
       return { spec: { ...spec, disks: [missing] }, reason: /did not start.*missing\.qcow2.*No such file/ }
     },
+    // A guest without an operating system hears of nothing.
+    clingTo: async () => {},
     switchOff: async (driver, id) => driver.pressPowerButton(id),
     crash: async (driver, id) => {
       process.kill(await pidOf(driver, id), 'SIGKILL')

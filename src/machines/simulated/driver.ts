@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import type { Clock } from '../../lib/clock.ts'
 import { isId } from '../../lib/ids.ts'
 import { readConsole, trimConsole } from '../console-file.ts'
-import type { MachineDriver, MachineSpec, MachineStatus } from '../driver.ts'
+import type { MachineDisk, MachineDriver, MachineSpec, MachineStatus } from '../driver.ts'
 
 export interface SimulatedDriverOptions {
   machinesDir: string
@@ -22,6 +22,8 @@ export interface SimulatedFaults {
   failNextStart(reason: string): void
   /** That guest does nothing about its power button. */
   ignorePowerButton(id: string): void
+  /** The guest that has that volume does not let go of it. */
+  clingTo(volumeId: string): void
   /** The machine is gone from one moment to the next, as after a crash. */
   vanish(id: string): Promise<void>
   /** The guest switches itself off. */
@@ -55,6 +57,7 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
   const starting = new Map<string, AbortController>()
   const queues = new Map<string, Promise<unknown>>()
   const deaf = new Set<string>()
+  const clinging = new Set<string>()
   let startFailure: string | undefined
 
   const consolePath = (id: string) => join(machinesDir, folderOf(id), 'console.log')
@@ -134,6 +137,20 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
     changed(spec.id)
   }
 
+  function changeDisk(
+    id: string,
+    volumeId: string,
+    purpose: string,
+    change: (disk: MachineDisk) => MachineDisk,
+  ): Promise<void> {
+    return serially(id, async () => {
+      const machine = await running(id, purpose)
+      if (!(volumeId in machine.tops)) throw new Error(`the machine has no disk ${volumeId}`)
+      const disks = machine.spec.disks.map((disk) => (disk.volumeId === volumeId ? change(disk) : disk))
+      await save(id, { ...machine, spec: { ...machine.spec, disks } })
+    })
+  }
+
   async function list(): Promise<string[]> {
     const ids = (await readdir(machinesDir)).filter((name) => isId('instance', name))
     const alive = await Promise.all(ids.map(async (id) => ((await load(id)) ? [id] : [])))
@@ -200,6 +217,30 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
         const newTops = Object.fromEntries(tops.map(({ volumeId, newLayerPath }) => [volumeId, newLayerPath]))
         await save(id, { ...machine, tops: { ...machine.tops, ...newTops } })
       }),
+    plugDisk: (id, disk) =>
+      serially(id, async () => {
+        const machine = await running(id, 'plug a disk in')
+        const { disks } = machine.spec
+        if (disks.some((present) => present.volumeId === disk.volumeId)) return
+        if (disks.some((present) => present.slot === disk.slot)) throw new Error(`slot ${disk.slot} of ${id} is taken`)
+        const tops = { ...machine.tops, [disk.volumeId]: disk.chain.layers.at(-1)! }
+        await save(id, { ...machine, tops, spec: { ...machine.spec, disks: [...disks, disk] } })
+        await print(id, `simulated guest: disk ${disk.volumeId} came`)
+      }),
+    unplugDisk: (id, volumeId, { force }) =>
+      serially(id, async () => {
+        const machine = await running(id, 'unplug its disks')
+        const disks = machine.spec.disks.filter((disk) => disk.volumeId !== volumeId)
+        if (disks.length === machine.spec.disks.length) return true
+        if (clinging.has(volumeId) && !force) return false
+        const { [volumeId]: _, ...tops } = machine.tops
+        await save(id, { ...machine, tops, spec: { ...machine.spec, disks } })
+        await print(id, `simulated guest: disk ${volumeId} went`)
+        return true
+      }),
+    resizeDisk: (id, volumeId) => changeDisk(id, volumeId, 'grow its disks', (disk) => disk),
+    limitDisk: (id, volumeId, limits) => changeDisk(id, volumeId, 'limit its disks', (disk) => ({ ...disk, limits })),
+    localizeBase: (id, disk) => changeDisk(id, disk.volumeId, 'change its disks', () => disk),
     onChange: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)
@@ -211,6 +252,9 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
       },
       ignorePowerButton: (id) => {
         deaf.add(id)
+      },
+      clingTo: (volumeId) => {
+        clinging.add(volumeId)
       },
       vanish: async (id) => {
         await rm(recordPath(id), { force: true })
