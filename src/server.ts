@@ -28,7 +28,7 @@ import type { Log } from './lib/log.ts'
 import { endProcess, isAlive, run, startDetached, startTicksOf } from './lib/programs.ts'
 import { systemRandom } from './lib/random.ts'
 import { version } from './lib/version.ts'
-import type { MachineDriver } from './machines/driver.ts'
+import type { DiskTools, MachineDriver } from './machines/driver.ts'
 import { probeHost } from './machines/qemu/accelerator.ts'
 import { createDiskTools } from './machines/qemu/disk-tools.ts'
 import { createQemuDriver } from './machines/qemu/driver.ts'
@@ -50,6 +50,8 @@ export interface KilnOptions {
   machines: 'qemu' | 'simulated'
   /** `auto` takes namespaces when the host allows them, and QEMU's user networking otherwise. */
   network: 'auto' | 'namespace' | 'user'
+  /** Whether guests are held to what their volumes' types promise; `on` unless given. */
+  volumeLimits?: 'on' | 'off'
   /** `postgres://…`; without it the state lies in the home. */
   databaseUrl?: string
   log: Log
@@ -111,9 +113,9 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const { log, clock = systemClock, onProgress = () => {} } = options
   const random = systemRandom
   const state = await openState(options.databaseUrl ? { url: options.databaseUrl } : { sqlitePath: home.databasePath })
-  const machines = await openMachines(home, options, clock)
-  const network = await openNetwork(home, options, clock)
   const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
+  const machines = await openMachines(home, options, clock, disks)
+  const network = await openNetwork(home, options, clock)
   await disks.reapStale()
   const blocks = createSnapshotBlocks({
     ...home,
@@ -134,11 +136,12 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,
-      lanes: { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 },
+      lanes: { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16, hydrate: 1 },
     }),
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,
     timing: defaultTiming,
+    enforcesVolumeLimits: options.volumeLimits !== 'off',
     host: { cpus: availableParallelism(), memoryMib: Math.floor(totalmem() / 1024 ** 2) },
   }
   const publicImages = [await kilnLinux(home, deps, blocks, onProgress)]
@@ -227,9 +230,14 @@ export async function diagnose(homePath: string): Promise<Diagnosis> {
   }
 }
 
-async function openMachines(home: Home, options: KilnOptions, clock: Clock): Promise<MachineDriver> {
+async function openMachines(
+  home: Home,
+  options: KilnOptions,
+  clock: Clock,
+  { growLayer }: DiskTools,
+): Promise<MachineDriver> {
   const { machinesDir, runDir, cacheDir } = home
-  if (options.machines === 'simulated') return createSimulatedDriver({ machinesDir, clock })
+  if (options.machines === 'simulated') return createSimulatedDriver({ machinesDir, clock, growLayer })
   options.onProgress?.('finding out what QEMU can do here')
   const host = await probeHost(cacheDir)
   return createQemuDriver({ runDir, machinesDir, host, clock, log: options.log })

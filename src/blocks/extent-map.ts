@@ -1,4 +1,5 @@
 /** Which blocks of an NBD export must be read for a snapshot, found out without reading any. */
+import { eachAtOnce } from './concurrency.ts'
 import { blockBytes, blocksPerLeaf, leafSpanBytes } from './format.ts'
 import type { Extent, NbdClient } from './nbd/client.ts'
 import { allocation } from './nbd/protocol.ts'
@@ -8,6 +9,8 @@ export const depthContext = 'qemu:allocation-depth'
 
 /** Bytes asked about at once; a multiple of a leaf's span below the protocol's 4 GiB. */
 const statusSpanBytes = 4 * leafSpanBytes
+/** Questions in flight: a volume of 16 TiB takes thousands, and each alone mostly waits. */
+const spansAtOnce = 16
 
 const hasData = 1
 const isChanged = 2
@@ -72,25 +75,44 @@ export async function scanExtents(
   const map = new ExtentMap(changedDepth !== null)
   for (const context of changedDepth === null ? [allocationContext] : [allocationContext, depthContext])
     if (!client.contexts.has(context)) throw new Error(`the NBD server does not offer ${context}`)
-  for (let at = 0; at < client.sizeBytes; ) {
-    signal?.throwIfAborted()
-    const askedBytes = Math.min(statusSpanBytes, client.sizeBytes - at)
-    const status = await client.blockStatus(at, askedBytes)
-    // Contexts may reach differently far; where one stops, the next question begins.
-    const reachBytes = Math.min(askedBytes, ...[...status.values()].map(totalBytes))
-    const end = at + reachBytes
-    eachExtent(status.get(allocationContext)!, at, end, (from, to, flags) => {
-      if (!(flags & allocation.zero)) map.mark(from, to, hasData)
-    })
-    if (changedDepth !== null)
-      eachExtent(status.get(depthContext)!, at, end, (from, to, depth) => {
-        // Depth 0 is held by no layer, and so was not held by the parent's either.
-        if (depth >= 1 && depth <= changedDepth) map.mark(from, to, isChanged)
-      })
-    at = end
-  }
+  await eachAtOnce(
+    spans(client.sizeBytes),
+    spansAtOnce,
+    async (span) => {
+      for (let at = span.from; at < span.to; ) at = await scanPart(client, map, changedDepth, at, span.to)
+    },
+    signal,
+  )
   if (changedDepth !== null) map.dropUnchanged()
   return map
+}
+
+function* spans(sizeBytes: number): Generator<{ from: number; to: number }> {
+  for (let from = 0; from < sizeBytes; from += statusSpanBytes) {
+    yield { from, to: Math.min(from + statusSpanBytes, sizeBytes) }
+  }
+}
+
+/** Marks what the server says of the bytes from `at` on, and tells how far it spoke. */
+async function scanPart(
+  client: NbdClient,
+  map: ExtentMap,
+  changedDepth: number | null,
+  at: number,
+  to: number,
+): Promise<number> {
+  const status = await client.blockStatus(at, to - at)
+  // Contexts may reach differently far; where one stops, the next question begins.
+  const end = at + Math.min(to - at, ...[...status.values()].map(totalBytes))
+  eachExtent(status.get(allocationContext)!, at, end, (from, until, flags) => {
+    if (!(flags & allocation.zero)) map.mark(from, until, hasData)
+  })
+  if (changedDepth !== null)
+    eachExtent(status.get(depthContext)!, at, end, (from, until, depth) => {
+      // Depth 0 is held by no layer, and so was not held by the parent's either.
+      if (depth >= 1 && depth <= changedDepth) map.mark(from, until, isChanged)
+    })
+  return end
 }
 
 function totalBytes(extents: readonly Extent[]): number {

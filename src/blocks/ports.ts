@@ -63,6 +63,8 @@ export interface SnapshotBlocks {
   ): Promise<{ root: Hash; info: RootInfo; stats: CaptureStats }>
   /** Brings all that `root` names into the other region's store and commits: only what it lacks is moved. Resumes. */
   copy(request: { root: Hash; fromRegion: string; toRegion: string }, progress?: Progress): Promise<CopyStats>
+  /** Writes all of a snapshot into a raw file, whole or not at all; resumes. Its folder must be there. */
+  materialize(request: { region: string; root: Hash; path: string }, progress?: Progress): Promise<void>
   info(region: string, root: Hash): Promise<RootInfo>
   /**
    * Makes sure that the block server runs and tells how to read a snapshot as the backing of that volume.

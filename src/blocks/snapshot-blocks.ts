@@ -7,6 +7,7 @@ import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
 import { formatExportName, regionStorePath } from './export-name.ts'
 import { type LocalStore, openLocalStore } from './local-store.ts'
+import { materialize } from './materialize.ts'
 import type { SnapshotBlocks } from './ports.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
 import { infoOf, readRoot } from './snapshot-objects.ts'
@@ -63,6 +64,10 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
     async copy({ root, fromRegion, toRegion }, progress = {}) {
       const [source, target] = [await stores.existing(fromRegion), await stores.openOrMake(toRegion)]
       return await copySnapshot({ root, source, target, mayLink: fromRegion === seedRegion }, progress, clock)
+    },
+
+    async materialize({ region, root, path }, progress = {}) {
+      await materialize({ store: await stores.existing(region), root, path }, progress, clock)
     },
 
     async info(region, root) {

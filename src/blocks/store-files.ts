@@ -1,6 +1,7 @@
 /** What a local store asks of a file system: a port, so that a failing disk can be put under it. */
-import { link, lstat, mkdir, open, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { flush } from '../lib/stable-storage.ts'
 
 export interface FileFacts {
   sizeBytes: number
@@ -30,7 +31,7 @@ export const realFiles: StoreFiles = {
     const fresh = `${path}.new`
     await writeFile(fresh, bytes, { mode: 0o600, flush: true })
     await rename(fresh, path)
-    await syncFolder(dirname(path))
+    await flush(dirname(path))
   },
   rename,
   link,
@@ -43,16 +44,6 @@ export const realFiles: StoreFiles = {
     const { size, ctimeMs } = await lstat(path)
     return { sizeBytes: size, changedAtMs: ctimeMs }
   },
-}
-
-/** A renamed file's name is durable only when its folder is. */
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }
 
 export function hasCode(error: unknown, ...codes: string[]): boolean {

@@ -24,6 +24,14 @@ export const networkOption = () =>
     .env('KILN_NETWORK')
     .choices(['auto', 'namespace', 'user'] satisfies NetworkKind[])
 
+export type VolumeLimits = 'on' | 'off'
+
+export const volumeLimitsOption = () =>
+  new Option('--volume-limits <mode>', "hold guests to the IOPS and throughput of their volumes' types, or not")
+    .env('KILN_VOLUME_LIMITS')
+    .choices(['on', 'off'] satisfies VolumeLimits[])
+    .default('on')
+
 export const databaseOption = () =>
   new Option('--database-url <url>', 'keep the state in PostgreSQL instead of the home').env('KILN_DATABASE_URL')
 

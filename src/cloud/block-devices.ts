@@ -6,7 +6,7 @@ import { KilnError } from '../lib/errors.ts'
 import { limits } from '../lib/limits.ts'
 import type { ImageBlockDevice } from '../state/images.ts'
 import type { Snapshot } from '../state/snapshots.ts'
-import { isProvisioned, volumeShape } from './volumes/volume-types.ts'
+import { isProvisioned, mappedParameters, volumeShape } from './volumes/volume-types.ts'
 
 /** One entry of a request; what it leaves out is the image's or the type's default. */
 export interface DeviceWish {
@@ -27,7 +27,7 @@ export interface DeviceWish {
 
 export type Device = Omit<ImageBlockDevice, 'imageId' | 'ordinal'>
 
-const devicePattern =
+export const devicePattern =
   /^(\/dev\/(sd[a-z]{1,2}\d{0,2}|xvd[a-z]{1,2}\d{0,2}|hd[a-z]\d{0,2}|nvme\d+n\d+)|sd[a-z]{1,2}\d{0,2}|xvd[a-z]{1,2}\d{0,2})$/
 const virtualNamePattern = /^ephemeral\d{1,2}$/
 
@@ -114,7 +114,7 @@ async function wishedDevice(
       iops: ebs.iops ?? (keepsFigures ? present?.iops : null),
       throughput: ebs.throughput ?? (keepsFigures ? present?.throughput : null),
     },
-    `BlockDeviceMapping(${deviceName}).Ebs`,
+    mappedParameters(deviceName),
   )
   return {
     ...shape,

@@ -15,6 +15,11 @@ import { Vpcs } from './network/vpcs.ts'
 import { type PublicImage, Regions } from './regions/regions.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { Tags } from './tags.ts'
+import { VolumeAttachments } from './volumes/attachments.ts'
+import { VolumeCreations } from './volumes/creation.ts'
+import { Hydration } from './volumes/hydration.ts'
+import { VolumeModifications } from './volumes/modifications.ts'
+import { VolumeStatuses } from './volumes/volume-status.ts'
 import { Volumes } from './volumes/volumes.ts'
 
 export interface Cloud {
@@ -23,6 +28,11 @@ export interface Cloud {
   readonly launches: Launches
   readonly snapshots: Snapshots
   readonly volumes: Volumes
+  readonly volumeCreations: VolumeCreations
+  readonly volumeAttachments: VolumeAttachments
+  readonly volumeModifications: VolumeModifications
+  readonly volumeStatuses: VolumeStatuses
+  readonly hydration: Hydration
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
@@ -52,6 +62,7 @@ export interface Overview {
 const machinesEveryMs = 5000
 const reachabilityEveryMs = 1000
 const networksEveryMs = 30_000
+const hydrationEveryMs = 30_000
 const leftoversEveryMs = 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
@@ -65,10 +76,12 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const instances = new Instances(deps, runs, volumes)
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
+  const hydration = new Hydration(deps, volumes)
   const passes = [
     { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps) },
     { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
     { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
+    { name: 'hydration', everyMs: hydrationEveryMs, pass: () => hydration.hydrateDue() },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
@@ -85,6 +98,11 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
     snapshots,
     volumes,
+    volumeCreations: new VolumeCreations(deps, volumes, snapshots),
+    volumeAttachments: new VolumeAttachments(deps, volumes),
+    volumeModifications: new VolumeModifications(deps, volumes),
+    volumeStatuses: new VolumeStatuses(deps, volumes),
+    hydration,
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),

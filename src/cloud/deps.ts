@@ -22,6 +22,8 @@ export interface CloudDeps {
   /** Where volumes lie: a folder each. */
   readonly volumesDir: string
   readonly timing: CloudTiming
+  /** Whether guests are held to the IOPS and the throughput of their volumes. */
+  readonly enforcesVolumeLimits: boolean
   /** What this host can give to one guest. */
   readonly host: { cpus: number; memoryMib: number }
 }
@@ -33,6 +35,8 @@ export interface CloudTiming {
   bootSettleMs: number
   /** How long a starting guest may refuse logins before that is taken for what it does. */
   refusalCountsAfterMs: number
+  /** How old a volume is when the rest of its snapshot is fetched in the background. */
+  hydrateAfterMs: number
   /** How long a guest may be unreachable after its start before its status check fails. */
   reachableWithinMs: number
 }
@@ -41,6 +45,7 @@ export const defaultTiming: CloudTiming = {
   shutdownGraceMs: 60_000,
   bootSettleMs: 60_000,
   refusalCountsAfterMs: 60_000,
+  hydrateAfterMs: 600_000,
   reachableWithinMs: 300_000,
 }
 

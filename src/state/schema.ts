@@ -207,10 +207,32 @@ export interface VolumesTable {
   throughput: number | null
   encrypted: Flag
   snapshotId: string | null
-  /** The root object that lies under the lowest layer; null when the volume depends on no snapshot. */
+  /** The root object that lies under the lowest layer; null when the volume was made of no snapshot. */
   baseRoot: string | null
+  /** Since when all of `baseRoot` lies on this host, so that the volume needs no snapshot; null before. */
+  hydratedAt: TimeMs | null
+  autoEnableIo: Flag
   state: VolumeState
   createdAt: TimeMs
+}
+
+export type ModificationState = 'modifying' | 'optimizing' | 'completed' | 'failed'
+
+/** The newest modification of a volume. Sizes in GiB, throughput in MiB a second. */
+export interface VolumeModificationsTable {
+  volumeId: string
+  state: ModificationState
+  statusMessage: string | null
+  originalSizeGib: number
+  originalType: string
+  originalIops: number | null
+  originalThroughput: number | null
+  targetSizeGib: number
+  targetType: string
+  targetIops: number | null
+  targetThroughput: number | null
+  startedAt: TimeMs
+  endedAt: TimeMs | null
 }
 
 /** The qcow2 files of a volume, lowest first. All but the highest are frozen. */
@@ -229,7 +251,8 @@ export interface VolumeAttachmentsTable {
   deviceName: string
   /** 0 is the boot disk. */
   slot: number
-  state: 'attaching' | 'attached' | 'detaching'
+  /** `busy` is a volume that the guest does not let go of. */
+  state: 'attaching' | 'attached' | 'detaching' | 'busy'
   deleteOnTermination: Flag
   attachedAt: TimeMs
 }
@@ -350,6 +373,7 @@ export interface Database {
   volumes: VolumesTable
   volumeLayers: VolumeLayersTable
   volumeAttachments: VolumeAttachmentsTable
+  volumeModifications: VolumeModificationsTable
   instances: InstancesTable
   tags: TagsTable
   clientTokens: ClientTokensTable

@@ -12,6 +12,7 @@ import { SettingsRepository } from './settings.ts'
 import { SnapshotRepository } from './snapshots.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { TagRepository } from './tags.ts'
+import { VolumeModificationRepository } from './volume-modifications.ts'
 import { VolumeRepository } from './volumes.ts'
 
 export interface Repositories {
@@ -21,6 +22,7 @@ export interface Repositories {
   readonly images: ImageRepository
   readonly snapshots: SnapshotRepository
   readonly volumes: VolumeRepository
+  readonly volumeModifications: VolumeModificationRepository
   readonly instances: InstanceRepository
   readonly tags: TagRepository
   readonly clientTokens: ClientTokenRepository
@@ -58,6 +60,7 @@ function repositoriesOf(db: Db): Repositories {
     images: new ImageRepository(db),
     snapshots: new SnapshotRepository(db),
     volumes: new VolumeRepository(db),
+    volumeModifications: new VolumeModificationRepository(db),
     instances: new InstanceRepository(db),
     tags: new TagRepository(db),
     clientTokens: new ClientTokenRepository(db),

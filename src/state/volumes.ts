@@ -53,8 +53,9 @@ export class VolumeRepository {
     this.#db = db
   }
 
-  async insert(row: Insertable<VolumesTable>): Promise<void> {
+  async insert(row: Insertable<VolumesTable>, layer: Insertable<VolumeLayersTable>): Promise<void> {
     await this.#db.insertInto('volumes').values(row).execute()
+    await this.#db.insertInto('volumeLayers').values(layer).execute()
   }
 
   /** New volumes, each with what it is made of and attached to. */
@@ -88,6 +89,20 @@ export class VolumeRepository {
     return this.#db.selectFrom('volumes').selectAll().where('state', '=', state).execute()
   }
 
+  /** Volumes that were made of a snapshot before that time, and still need it. Oldest first. */
+  notHydrated(createdBefore: number, limit: number): Promise<Volume[]> {
+    return this.#db
+      .selectFrom('volumes')
+      .selectAll()
+      .where('baseRoot', 'is not', null)
+      .where('hydratedAt', 'is', null)
+      .where('state', 'in', ['available', 'in-use'])
+      .where('createdAt', '<', createdBefore)
+      .orderBy('createdAt')
+      .limit(limit)
+      .execute()
+  }
+
   async update(id: string, patch: Partial<VolumesTable>): Promise<void> {
     await this.#db.updateTable('volumes').set(patch).where('id', '=', id).execute()
   }
@@ -105,6 +120,7 @@ export class VolumeRepository {
   async remove(id: string): Promise<void> {
     await this.#db.deleteFrom('volumeLayers').where('volumeId', '=', id).execute()
     await this.#db.deleteFrom('volumeAttachments').where('volumeId', '=', id).execute()
+    await this.#db.deleteFrom('volumeModifications').where('volumeId', '=', id).execute()
     await this.#db.deleteFrom('volumes').where('id', '=', id).execute()
   }
 

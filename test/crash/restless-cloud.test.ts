@@ -139,11 +139,13 @@ test('volumes that a crash left on their way out go at the next start', async ()
   for (const id of [kept, leaving, stray]) await mkdir(join(volumesDir, id), { recursive: true })
   const shape = { sizeGib: 1, volumeType: 'gp2', iops: 100, throughput: null, encrypted: 0 } as const
   const about = { ...scope, ...shape, zone: 'eu-west-1a', snapshotId: null, baseRoot: null, createdAt: clock.now() }
+  const bare = { hydratedAt: null, autoEnableIo: 0 } as const
   for (const [id, is] of [
     [kept, 'available'],
     [leaving, 'deleting'],
   ] as const) {
-    await state.volumes.insert({ ...about, id, state: is })
+    const layer = { volumeId: id, seq: 0, fileName: 'layer-0000.qcow2', snapshotId: null }
+    await state.volumes.insert({ ...about, ...bare, id, state: is }, layer)
   }
   await testCloud.close()
   testCloud = await openTestCloud({ homePath, isLive: true })

@@ -66,7 +66,8 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
       await simulated.apply(plan)
     },
   }
-  const machines = await createSimulatedDriver({ machinesDir: home.machinesDir, clock })
+  const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
+  const machines = await createSimulatedDriver({ machinesDir: home.machinesDir, clock, growLayer: disks.growLayer })
   const blocks = createSnapshotBlocks({
     ...home,
     server: {
@@ -78,18 +79,18 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     log,
     clock,
   })
-  const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
   const deps: CloudDeps = {
     ...{ state, machines, disks, network, clock, random, log },
     blocks: wrapBlocks(blocks),
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: 'test',
-      lanes: isLive ? { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 } : idleLanes,
+      lanes: isLive ? { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16, hydrate: 1 } : idleLanes,
     }),
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,
     timing: { ...defaultTiming, ...timing },
+    enforcesVolumeLimits: true,
     host: { cpus: 2, memoryMib: 4096 },
   }
   const cloud = createCloud(deps, isLive ? [await seedImage(home, deps, blocks)] : [])
@@ -114,7 +115,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   }
 }
 
-const idleLanes = { boot: 1, blocks: 1, images: 1, stop: 1 }
+const idleLanes = { boot: 1, blocks: 1, images: 1, stop: 1, hydrate: 1 }
 
 const seedBytes = 1024 ** 3
 

@@ -13,6 +13,8 @@ import {
   type NetworkKind,
   networkOption,
   readPort,
+  type VolumeLimits,
+  volumeLimitsOption,
 } from '../options.ts'
 import { print, typedName } from '../render.ts'
 import { onStopSignals } from '../stop-signals.ts'
@@ -25,6 +27,7 @@ interface ServeFlags {
   network?: NetworkKind
   auth: AuthMode
   databaseUrl?: string
+  volumeLimits: VolumeLimits
 }
 
 const closeWithinMs = 20_000
@@ -50,6 +53,7 @@ export function addServe(program: Command): void {
         .default('open'),
     )
     .addOption(databaseOption())
+    .addOption(volumeLimitsOption())
     .addHelpText(
       'after',
       '\nKILN_LOG sets how much is logged on standard error: debug, info, warn (the default), error.',
@@ -79,7 +83,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   })
 
   const kiln = await openKiln({
-    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, log },
+    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, volumeLimits: flags.volumeLimits, log },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })
   await writeHomeSettings(home, settings)

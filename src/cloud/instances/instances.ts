@@ -80,6 +80,13 @@ export class Instances {
   async start(scope: Scope, ids: readonly string[]): Promise<StateChange[]> {
     return this.#move(scope, ids, 'start', async (tx, instance) => {
       const { network, clock, operations } = this.#deps
+      const disks = await tx.volumes.attachmentsOfInstances([instance.id])
+      if (!disks.some((disk) => disk.deviceName === instance.rootDeviceName && disk.state !== 'detaching')) {
+        throw new KilnError(
+          'InvalidParameterValue',
+          `Invalid value '${instance.id}' for instanceId. Instance does not have a volume attached at root (${instance.rootDeviceName})`,
+        )
+      }
       const [nic] = await tx.networks.interfacesOf([instance.id])
       const subnet = nic && (await tx.networks.subnet(nic.subnetId))
       if (nic && subnet?.mapPublicIp === 1) {

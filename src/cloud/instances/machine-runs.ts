@@ -64,13 +64,15 @@ export class MachineRuns {
 
   async #disksOf(instance: Instance): Promise<MachineSpec['disks']> {
     const { state } = this.#deps
-    const attachments = await state.volumes.attachmentsOfInstances([instance.id])
+    const all = await state.volumes.attachmentsOfInstances([instance.id])
+    // A disk that is to go is not plugged in again.
+    const attachments = all.filter(({ state: is }) => is === 'attaching' || is === 'attached')
     const volumes = await state.volumes.many(attachments.map((attachment) => attachment.volumeId))
     return Promise.all(
       attachments.map(async ({ volumeId, slot }) => {
         const volume = volumes.find((row) => row.id === volumeId)
         if (!volume) throw new OperationFailure(`volume ${volumeId} is gone`)
-        return { volumeId, slot, chain: await this.#disks.chain(volume) }
+        return await this.#disks.machineDisk(volume, slot)
       }),
     )
   }

@@ -39,7 +39,10 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
         return { root: earlier.rootHash, changedDepth: layers.length - 1 - below }
       }
     }
-    return volume.baseRoot ? { root: volume.baseRoot, changedDepth: layers.length } : null
+    // Once the volume holds all of its base, the base's blocks may have left the store.
+    const { baseRoot: root, region } = volume
+    if (!root || !(await blocks.info(region, root).catch(() => undefined))) return null
+    return { root, changedDepth: layers.length }
   }
 
   return {
@@ -59,7 +62,9 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
           const volume = await state.volumes.get(input.volumeId)
           if (!volume) throw new OperationFailure(`volume ${input.volumeId} is gone`)
           const { chain, layers } = await disks.frozenChain(volume, subjectId)
-          const sizeBytes = volume.sizeGib * gib
+          // The volume may have grown since it was frozen.
+          const { sizeGib } = (await state.snapshots.get(subjectId))!
+          const sizeBytes = sizeGib * gib
           const parent = await parentOf(volume, layers)
           const source = await deps.disks.openForReading(chain, sizeBytes)
           try {

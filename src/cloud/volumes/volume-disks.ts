@@ -11,7 +11,8 @@ import { isId } from '../../lib/ids.ts'
 import { OperationFailure } from '../../operations/operation.ts'
 import type { Volume, VolumeLayer } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
-import type { DiskChain } from '../ports.ts'
+import type { DiskChain, MachineDisk } from '../ports.ts'
+import { volumeLimits } from './volume-limits.ts'
 
 export const gib = 1024 ** 3
 
@@ -51,10 +52,40 @@ export class VolumeDisks {
     return { chain: await this.#chainOf(volume, layers), layers }
   }
 
+  /** The volume as a machine has it in that slot. */
+  async machineDisk(volume: Volume, slot: number): Promise<MachineDisk> {
+    const limits = this.#deps.enforcesVolumeLimits ? volumeLimits(volume) : null
+    return { volumeId: volume.id, slot, chain: await this.chain(volume), limits }
+  }
+
+  /**
+   * Does something about a volume while nobody else does, and tells which instance has it. An attachment that comes or
+   * goes meanwhile is waited for.
+   */
+  async holding<T>(volumeId: string, work: (instanceId: string | null) => Promise<T>): Promise<T> {
+    const { state, locks } = this.#deps
+    const holder = async () => (await state.volumes.attachmentsOfVolumes([volumeId]))[0]?.instanceId ?? null
+    for (;;) {
+      const instanceId = await holder()
+      const done = await locks.hold(instanceId ?? volumeId, async () =>
+        (await holder()) === instanceId ? { result: await work(instanceId) } : undefined,
+      )
+      if (done) return done.result
+    }
+  }
+
   async #chainOf(volume: Volume, layers: readonly VolumeLayer[]): Promise<DiskChain> {
-    const { region, baseRoot: root, id: volumeId } = volume
-    const base = root ? await this.#deps.blocks.serve({ region, root, volumeId }) : null
-    return { base, layers: layers.map((layer) => this.pathOf(layer)) }
+    return { base: await this.#baseOf(volume), layers: layers.map((layer) => this.pathOf(layer)) }
+  }
+
+  async #baseOf({ id: volumeId, region, baseRoot: root, hydratedAt }: Volume): Promise<DiskChain['base']> {
+    if (!root) return null
+    return hydratedAt === null ? this.#deps.blocks.serve({ region, root, volumeId }) : this.localBase(volumeId)
+  }
+
+  /** Where the whole snapshot under a volume lies once it was fetched. */
+  localBase(volumeId: string): { path: string } {
+    return { path: join(this.folderOf(volumeId), 'base.raw') }
   }
 
   async #ensureFiles(volume: Volume, layers: readonly VolumeLayer[]): Promise<void> {
@@ -82,12 +113,16 @@ export class VolumeDisks {
   /** {@link freeze} for a caller that holds the instance's or the volume's lock. */
   async freezeHeld(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
     const { state, machines } = this.#deps
+    // A layer that is growing must have grown before another one of that size lies on it.
+    for (const { volumeId } of requests) await this.growHeld(instanceId, volumeId)
     await state.transaction(async (tx) => {
       for (const { volumeId, snapshotId } of requests) {
         const layers = await tx.volumes.layers(volumeId)
         if (layers.some((layer) => layer.snapshotId === snapshotId)) continue
         const top = layers.at(-1)
-        if (!top) throw new OperationFailure(`volume ${volumeId} is gone`)
+        const volume = await tx.volumes.get(volumeId)
+        if (!top || !volume) throw new OperationFailure(`volume ${volumeId} is gone`)
+        await tx.snapshots.update(snapshotId, { sizeGib: volume.sizeGib })
         const seq = top.seq + 1
         await tx.volumes.updateLayer(volumeId, top.seq, { snapshotId })
         await tx.volumes.addLayer({ volumeId, seq, fileName: layerFileName(seq), snapshotId: null })
@@ -102,6 +137,25 @@ export class VolumeDisks {
     if (instanceId === null) return
     const status = await machines.inspect(instanceId)
     if (status.state !== 'absent') await machines.freeze(instanceId, tops)
+  }
+
+  /**
+   * Brings the volume to the size that a modification under way asks for, under the running guest or at rest. For a
+   * caller that holds the instance's or the volume's lock; may be repeated.
+   */
+  async growHeld(instanceId: string | null, volumeId: string): Promise<void> {
+    const { state, machines, disks } = this.#deps
+    const modification = await state.volumeModifications.get(volumeId)
+    const volume = await state.volumes.get(volumeId)
+    if (modification?.state !== 'modifying' || !volume) return
+    const { targetSizeGib: sizeGib } = modification
+    if (sizeGib <= volume.sizeGib) return
+    const layers = await state.volumes.layers(volumeId)
+    await this.#ensureFiles(volume, layers)
+    const isHeld = instanceId !== null && (await machines.inspect(instanceId)).state !== 'absent'
+    if (isHeld) await machines.resizeDisk(instanceId, volumeId, sizeGib * gib)
+    else await disks.growLayer(this.pathOf(layers.at(-1)!), sizeGib * gib)
+    await state.volumes.update(volumeId, { sizeGib })
   }
 
   /** Bytes that the volume's files take on this host, and what it had served from its snapshot. */

@@ -47,73 +47,87 @@ export interface VolumeShape {
   throughput: number | null
 }
 
-/** Checks a wish against the type's rules and fills in what the type gives. `where` names the parameter in messages. */
+/** What messages call the parameters: they stand alone in some requests, and inside of a mapping in others. */
+export interface ShapeParameters {
+  size: string
+  volumeType: string
+  iops: string
+  throughput: string
+}
+
+export const volumeParameters: ShapeParameters = {
+  size: 'Size',
+  volumeType: 'VolumeType',
+  iops: 'Iops',
+  throughput: 'Throughput',
+}
+
+export function mappedParameters(deviceName: string): ShapeParameters {
+  const ebs = `BlockDeviceMapping(${deviceName}).Ebs`
+  return {
+    size: `${ebs}.VolumeSize`,
+    volumeType: `${ebs}.VolumeType`,
+    iops: `${ebs}.Iops`,
+    throughput: `${ebs}.Throughput`,
+  }
+}
+
+/** Checks a wish against the type's rules and fills in what the type gives. */
 export function volumeShape(
   wish: { sizeGib: number; volumeType?: string | null; iops?: number | null; throughput?: number | null },
-  where: string,
+  parameters: ShapeParameters,
 ): VolumeShape {
   const { sizeGib } = wish
   const volumeType = wish.volumeType ?? defaultVolumeType
   const rules = volumeTypes[volumeType]
-  if (!rules) throw new KilnError('InvalidParameterValue', `Invalid value '${volumeType}' for ${where}.VolumeType.`)
+  if (!rules)
+    throw new KilnError('InvalidParameterValue', `Invalid value '${volumeType}' for ${parameters.volumeType}.`)
   const [min, max] = rules.sizeGib
   if (sizeGib < min || sizeGib > max) {
     throw new KilnError(
       'InvalidParameterValue',
-      `Volume of ${sizeGib}GiB is invalid for ${where}.VolumeSize; ${volumeType} volumes are from ${min}GiB to ${max}GiB.`,
+      `Volume of ${sizeGib}GiB is invalid for ${parameters.size}; ${volumeType} volumes are from ${min}GiB to ${max}GiB.`,
     )
   }
   return {
     sizeGib,
     volumeType,
-    iops: iopsOf(volumeType, rules, sizeGib, wish.iops ?? null, where),
-    throughput: throughputOf(volumeType, rules, wish.throughput ?? null, where),
+    iops: iopsOf(volumeType, rules, sizeGib, wish.iops ?? null, parameters.iops),
+    throughput: throughputOf(volumeType, rules, wish.throughput ?? null, parameters.throughput),
   }
 }
 
-function iopsOf(type: string, rules: VolumeType, sizeGib: number, iops: number | null, where: string): number | null {
+function iopsOf(type: string, rules: VolumeType, sizeGib: number, iops: number | null, name: string): number | null {
   if (iops === null) {
     if (rules.iopsRequired) {
-      throw new KilnError('MissingParameter', `The parameter ${where}.Iops must be specified for ${type} volumes.`)
+      throw new KilnError('MissingParameter', `The parameter ${name} must be specified for ${type} volumes.`)
     }
     return rules.iopsDefault?.(sizeGib) ?? null
   }
   if (!rules.iops) {
-    throw new KilnError(
-      'InvalidParameterCombination',
-      `The parameter ${where}.Iops is not supported for ${type} volumes.`,
-    )
+    throw new KilnError('InvalidParameterCombination', `The parameter ${name} is not supported for ${type} volumes.`)
   }
   const [min, max] = rules.iops
   if (iops < min || iops > max) {
-    throw new KilnError(
-      'InvalidParameterValue',
-      `${where}.Iops of ${iops} is not between ${min} and ${max} for ${type}.`,
-    )
+    throw new KilnError('InvalidParameterValue', `${name} of ${iops} is not between ${min} and ${max} for ${type}.`)
   }
   if (rules.iopsPerGib && iops > min && iops > sizeGib * rules.iopsPerGib) {
     throw new KilnError(
       'InvalidParameterValue',
-      `${where}.Iops to volume size ratio of ${iops / sizeGib} is too high; the maximum is ${rules.iopsPerGib}`,
+      `${name} to volume size ratio of ${iops / sizeGib} is too high; the maximum is ${rules.iopsPerGib}`,
     )
   }
   return iops
 }
 
-function throughputOf(type: string, rules: VolumeType, throughput: number | null, where: string): number | null {
+function throughputOf(type: string, rules: VolumeType, throughput: number | null, name: string): number | null {
   if (throughput === null) return rules.throughputDefault ?? null
   if (!rules.throughput) {
-    throw new KilnError(
-      'InvalidParameterCombination',
-      `The parameter ${where}.Throughput is not supported for ${type} volumes.`,
-    )
+    throw new KilnError('InvalidParameterCombination', `The parameter ${name} is not supported for ${type} volumes.`)
   }
   const [min, max] = rules.throughput
   if (throughput < min || throughput > max) {
-    throw new KilnError(
-      'InvalidParameterValue',
-      `${where}.Throughput of ${throughput} is not between ${min} and ${max}.`,
-    )
+    throw new KilnError('InvalidParameterValue', `${name} of ${throughput} is not between ${min} and ${max}.`)
   }
   return throughput
 }

@@ -41,11 +41,11 @@ export class Volumes {
   }
 
   /** The rows of a new volume with its first layer. The files are made when it is first needed. */
-  newRows(scope: Scope, volume: NewVolume, state: 'available' | 'in-use'): { volume: Volume; layer: VolumeLayer } {
+  newRows(scope: Scope, volume: NewVolume, state: 'creating' | 'in-use'): { volume: Volume; layer: VolumeLayer } {
     const { clock, random } = this.#deps
     const id = newId('volume', random)
     return {
-      volume: { ...scope, ...volume, id, encrypted: 0, state, createdAt: clock.now() },
+      volume: { ...scope, ...volume, id, state, ...newVolume, createdAt: clock.now() },
       layer: { volumeId: id, seq: 0, fileName: layerFileName(0), snapshotId: null },
     }
   }
@@ -77,7 +77,7 @@ export class Volumes {
     if (!volume) throw notFound(id)
     const { accountId, region, zone, sizeGib, volumeType, snapshotId, state } = volume
     const layers = (await this.#deps.state.volumes.layers(id)).length
-    const isLazy = volume.baseRoot !== null
+    const isLazy = volume.baseRoot !== null && volume.hydratedAt === null
     const usage = await this.disks.usage(id)
     const attachments = await this.#deps.state.volumes.attachmentsOfVolumes([id])
     const attachedTo = attachments.map(({ instanceId, deviceName }) => ({ instanceId, deviceName }))
@@ -132,5 +132,7 @@ export class Volumes {
     await this.disks.remove(id)
   }
 }
+
+const newVolume = { encrypted: 0, hydratedAt: null, autoEnableIo: 0 } as const
 
 const notFound = (id: string) => new KilnError('InvalidVolume.NotFound', `The volume '${id}' does not exist.`)

@@ -1,13 +1,14 @@
 /**
  * Work on disk files outside of any machine: qemu-img makes layers, qemu-storage-daemon serves frozen chains.
  */
-import { mkdir, open as openFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { type Clock, waitFor } from '../../lib/clock.ts'
 import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { endProcess, isAlive, type ProcessRef, run, startDetached } from '../../lib/programs.ts'
 import type { Random } from '../../lib/random.ts'
+import { flush } from '../../lib/stable-storage.ts'
 import type { DiskChain, DiskTools } from '../driver.ts'
 import { escaped } from './argv.ts'
 import { readableChain } from './disk-chain.ts'
@@ -113,16 +114,6 @@ async function growLayer(path: string, sizeBytes: number): Promise<void> {
   if (info['virtual-size'] >= sizeBytes) return
   await run('qemu-img', ['resize', '-q', `json:${node}`, String(sizeBytes)])
   await flush(path)
-}
-
-/** Puts a file, or a folder's entries, on stable storage. */
-async function flush(path: string): Promise<void> {
-  const file = await openFile(path, 'r')
-  try {
-    await file.sync()
-  } finally {
-    await file.close()
-  }
 }
 
 /** A file that is gone takes nothing. */

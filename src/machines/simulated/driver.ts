@@ -14,6 +14,8 @@ import type { MachineDisk, MachineDriver, MachineSpec, MachineStatus } from '../
 export interface SimulatedDriverOptions {
   machinesDir: string
   clock: Clock
+  /** Grows the file that a disk is written to, which nobody holds here; without it only the record changes. */
+  growLayer?: (path: string, sizeBytes: number) => Promise<void>
 }
 
 /** What a test can make go wrong. None of it outlives this driver. */
@@ -141,12 +143,14 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
     id: string,
     volumeId: string,
     purpose: string,
-    change: (disk: MachineDisk) => MachineDisk,
+    change: (disk: MachineDisk, top: string) => Promise<MachineDisk>,
   ): Promise<void> {
     return serially(id, async () => {
       const machine = await running(id, purpose)
-      if (!(volumeId in machine.tops)) throw new Error(`the machine has no disk ${volumeId}`)
-      const disks = machine.spec.disks.map((disk) => (disk.volumeId === volumeId ? change(disk) : disk))
+      const present = machine.spec.disks.find((disk) => disk.volumeId === volumeId)
+      if (!present) throw new Error(`the machine has no disk ${volumeId}`)
+      const changed = await change(present, machine.tops[volumeId]!)
+      const disks = machine.spec.disks.map((disk) => (disk === present ? changed : disk))
       await save(id, { ...machine, spec: { ...machine.spec, disks } })
     })
   }
@@ -238,9 +242,14 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
         await print(id, `simulated guest: disk ${volumeId} went`)
         return true
       }),
-    resizeDisk: (id, volumeId) => changeDisk(id, volumeId, 'grow its disks', (disk) => disk),
-    limitDisk: (id, volumeId, limits) => changeDisk(id, volumeId, 'limit its disks', (disk) => ({ ...disk, limits })),
-    localizeBase: (id, disk) => changeDisk(id, disk.volumeId, 'change its disks', () => disk),
+    resizeDisk: (id, volumeId, sizeBytes) =>
+      changeDisk(id, volumeId, 'grow its disks', async (disk, top) => {
+        await options.growLayer?.(top, sizeBytes)
+        return disk
+      }),
+    limitDisk: (id, volumeId, limits) =>
+      changeDisk(id, volumeId, 'limit its disks', async (disk) => ({ ...disk, limits })),
+    localizeBase: (id, disk) => changeDisk(id, disk.volumeId, 'change its disks', async () => disk),
     onChange: (listener) => {
       listeners.add(listener)
       return () => listeners.delete(listener)

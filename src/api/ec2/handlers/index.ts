@@ -12,6 +12,9 @@ import { securityGroupRuleHandlers } from './security-group-rules.ts'
 import { securityGroupHandlers } from './security-groups.ts'
 import { snapshotHandlers } from './snapshots.ts'
 import { tagHandlers } from './tags.ts'
+import { volumeAttachmentHandlers } from './volume-attachments.ts'
+import { volumeModificationHandlers } from './volume-modifications.ts'
+import { volumeStatusHandlers } from './volume-status.ts'
 import { volumeHandlers } from './volumes.ts'
 import { vpcHandlers } from './vpcs.ts'
 
@@ -27,6 +30,9 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...securityGroupRuleHandlers,
   ...snapshotHandlers,
   ...tagHandlers,
+  ...volumeAttachmentHandlers,
   ...volumeHandlers,
+  ...volumeModificationHandlers,
+  ...volumeStatusHandlers,
   ...vpcHandlers,
 }

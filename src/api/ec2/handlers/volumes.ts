@@ -1,15 +1,39 @@
 import type { Volume, VolumeType } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { VolumeView } from '../../../cloud/volumes/volumes.ts'
+import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers } from '../handler.ts'
+import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
-import type { Tag } from '../shared/tag-specifications.ts'
+import { readTagSpecifications, type Tag } from '../shared/tag-specifications.ts'
+import { refuseGiven } from '../shared/unsupported.ts'
 import { ec2Tags } from '../shared/views.ts'
+import { ec2Attachment } from './volume-attachments.ts'
 
 export const volumeHandlers: Ec2Handlers<Cloud> = {
+  async CreateVolume(input, context) {
+    const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
+    const { Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, VolumeInitializationRate, AvailabilityZoneId } = input
+    refuseGiven({ Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, VolumeInitializationRate, AvailabilityZoneId })
+    if (!input.AvailabilityZone) {
+      throw new KilnError('MissingParameter', 'The request must contain the parameter AvailabilityZone')
+    }
+    const volume = await context.cloud.volumeCreations.create(scopeOf(context), {
+      zone: input.AvailabilityZone,
+      sizeGib: input.Size ?? null,
+      snapshotId: input.SnapshotId ? readId('snapshot', input.SnapshotId) : null,
+      volumeType: input.VolumeType ?? null,
+      iops: input.Iops ?? null,
+      throughput: input.Throughput ?? null,
+      tags,
+      clientToken: readClientToken(input),
+    })
+    return ec2Volume({ ...volume, attachments: [] }, tags)
+  },
+
   async DescribeVolumes(input, context) {
     const ids = readIds('volume', input.VolumeIds)
     const page = await context.cloud.volumes.list(scopeOf(context), {
@@ -46,14 +70,7 @@ function ec2Volume(volume: VolumeView, tags: readonly Tag[]): Volume {
     Throughput: volume.throughput ?? undefined,
     Encrypted: volume.encrypted === 1,
     MultiAttachEnabled: false,
-    Attachments: volume.attachments.map((attachment) => ({
-      VolumeId: attachment.volumeId,
-      InstanceId: attachment.instanceId,
-      Device: attachment.deviceName,
-      State: attachment.state,
-      AttachTime: new Date(attachment.attachedAt),
-      DeleteOnTermination: attachment.deleteOnTermination === 1,
-    })),
+    Attachments: volume.attachments.map(ec2Attachment),
     Tags: ec2Tags(tags),
   }
 }

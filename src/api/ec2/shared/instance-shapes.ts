@@ -109,7 +109,8 @@ export function ec2AttachedDevices(view: InstanceView): InstanceBlockDeviceMappi
     DeviceName: attachment.deviceName,
     Ebs: {
       VolumeId: attachment.volumeId,
-      Status: attachment.state,
+      // The instance's side knows no word for a volume that the guest still holds.
+      Status: attachment.state === 'busy' ? 'detaching' : attachment.state,
       AttachTime: new Date(attachment.attachedAt),
       DeleteOnTermination: attachment.deleteOnTermination === 1,
     },

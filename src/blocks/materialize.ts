@@ -1,0 +1,105 @@
+/**
+ * Writes a whole snapshot into a raw file of this host: what a volume stands on once it needs no store any more. Zeros
+ * stay holes.
+ *
+ * The file appears whole, by rename. While it is being written it is called `….part`, and `….leaves` says durably how
+ * many leaves of the root are in it: whoever comes after a crash goes on there.
+ */
+import { access, type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import type { Clock } from '../lib/clock.ts'
+import { flush } from '../lib/stable-storage.ts'
+import { eachAtOnce } from './concurrency.ts'
+import { blockBytes, blocksPerLeaf, type LeafRef, type Root } from './format.ts'
+import type { Progress } from './ports.ts'
+import { ProgressMeter } from './progress-meter.ts'
+import { infoOf, readLeaf, readRoot } from './snapshot-objects.ts'
+import type { BlockStore, Hash } from './store.ts'
+
+/** Few: guests that read from the same disk and the same store come first. */
+const lanes = 4
+
+export interface MaterializeRequest {
+  store: BlockStore
+  root: Hash
+  /** Its folder must be there. */
+  path: string
+}
+
+/** Throws MissingObject and CorruptObject of the store, and what the file system says. Nothing is done when the file is there. */
+export async function materialize(request: MaterializeRequest, progress: Progress, clock: Clock): Promise<void> {
+  const { store, path } = request
+  if (await isThere(path)) return
+  const root = await readRoot(store, request.root)
+  const meter = new ProgressMeter(infoOf(root).blockCount, progress, clock)
+  const marks = new Marks(`${path}.leaves`, request.root)
+  const finished = (await isThere(`${path}.part`)) ? await marks.read() : 0
+  const file = await open(`${path}.part`, finished > 0 ? 'r+' : 'w', 0o600)
+  try {
+    await file.truncate(root.sizeBytes)
+    for (const [index, ref] of root.leaves.entries()) {
+      if (index < finished) {
+        meter.advance(ref.blockCount)
+        continue
+      }
+      await writeLeaf(store, root, ref, file, meter, progress.signal)
+      await file.datasync()
+      await marks.write(index + 1)
+    }
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(`${path}.part`, path)
+  await flush(dirname(path))
+  await rm(`${path}.leaves`, { force: true })
+  await meter.finish()
+}
+
+async function writeLeaf(
+  store: BlockStore,
+  root: Root,
+  ref: LeafRef,
+  file: FileHandle,
+  meter: ProgressMeter,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const leaf = await readLeaf(store, ref, root.sizeBytes)
+  const slots = Array.from({ length: blocksPerLeaf }, (_, slot) => slot).filter((slot) => leaf.has(slot))
+  const write = async (slot: number) => {
+    const offset = (ref.index * blocksPerLeaf + slot) * blockBytes
+    const block = await store.read('block', leaf.hashAt(slot)!)
+    // The volume's last block may be longer than what is left of the volume.
+    await file.write(block, 0, Math.min(blockBytes, root.sizeBytes - offset), offset)
+    meter.advance(1)
+  }
+  await eachAtOnce(slots, lanes, write, signal)
+}
+
+/** How far the file has got, for that root and no other. */
+class Marks {
+  readonly #path: string
+  readonly #root: Hash
+
+  constructor(path: string, root: Hash) {
+    this.#path = path
+    this.#root = root
+  }
+
+  async read(): Promise<number> {
+    const [root, count] = (await readFile(this.#path, 'utf8').catch(() => '')).trim().split(' ')
+    return root === this.#root && /^\d+$/.test(count ?? '') ? Number(count) : 0
+  }
+
+  async write(count: number): Promise<void> {
+    await writeFile(`${this.#path}.new`, `${this.#root} ${count}\n`, { mode: 0o600, flush: true })
+    await rename(`${this.#path}.new`, this.#path)
+  }
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  )
+}

@@ -1,0 +1,156 @@
+/** AttachVolume and DetachVolume: which volume may go where, and what the request answers. The disks follow as operations. */
+import { KilnError } from '../../lib/errors.ts'
+import { limits } from '../../lib/limits.ts'
+import type { Instance } from '../../state/instances.ts'
+import type { Repositories } from '../../state/state.ts'
+import type { Volume, VolumeAttachment } from '../../state/volumes.ts'
+import { devicePattern } from '../block-devices.ts'
+import type { CloudDeps, Scope } from '../deps.ts'
+import { attachKind, attachOperation, detachKind, detachOperation } from './attachment-operations.ts'
+import type { Volumes } from './volumes.ts'
+
+export interface DetachRequest {
+  volumeId: string
+  instanceId: string | null
+  deviceName: string | null
+  force: boolean
+}
+
+export class VolumeAttachments {
+  readonly #deps: CloudDeps
+  readonly #volumes: Volumes
+
+  constructor(deps: CloudDeps, volumes: Volumes) {
+    this.#deps = deps
+    this.#volumes = volumes
+    deps.operations.register(attachOperation(deps, volumes.disks))
+    deps.operations.register(detachOperation(deps))
+  }
+
+  /** The attachment, `attaching`; a running guest sees the disk a moment later. */
+  async attach(
+    scope: Scope,
+    { volumeId, instanceId, deviceName }: { volumeId: string; instanceId: string; deviceName: string },
+  ): Promise<VolumeAttachment> {
+    const { state, operations, clock } = this.#deps
+    if (!devicePattern.test(deviceName)) {
+      throw new KilnError(
+        'InvalidParameterValue',
+        `Value (${deviceName}) for parameter device is invalid. ${deviceName} is not a valid EBS device name.`,
+      )
+    }
+    const attachment = await state.transaction(async (tx) => {
+      const volume = await this.#volumes.get(scope, volumeId, tx)
+      const instance = await instanceOf(tx, scope, instanceId)
+      checkPair(volume, instance)
+      const present = await tx.volumes.attachmentsOfInstances([instanceId])
+      const link = { volumeId, instanceId, deviceName, slot: freeSlot(instance, present, deviceName) }
+      const row = { ...link, state: 'attaching', deleteOnTermination: 0, attachedAt: clock.now() } as const
+      if (!(await tx.volumes.move(volumeId, ['available'], 'in-use'))) throw alreadyAttached(volumeId)
+      await tx.volumes.attach(row)
+      await operations.enqueue(tx, { kind: attachKind, subjectId: volumeId, ...scope, input: { instanceId } })
+      return row
+    })
+    operations.wake()
+    return attachment
+  }
+
+  /** The attachment, `detaching` until the guest has let go of the disk. */
+  async detach(scope: Scope, request: DetachRequest): Promise<VolumeAttachment> {
+    const { state, operations } = this.#deps
+    const { volumeId, force } = request
+    const attachment = await state.transaction(async (tx) => {
+      const found = await this.#attachmentFor(tx, scope, request)
+      const isLeaving = found.state === 'detaching' || found.state === 'busy'
+      if (isLeaving && !force) {
+        throw new KilnError('IncorrectState', `Volume '${volumeId}' is in the 'detaching' state already.`)
+      }
+      const { instanceId } = found
+      if (!isLeaving) {
+        await tx.volumes.updateAttachment(volumeId, instanceId, { state: 'detaching' })
+        await operations.enqueue(tx, { kind: detachKind, subjectId: volumeId, ...scope, input: { instanceId, force } })
+      }
+      return { ...found, state: 'detaching' as const }
+    })
+    // An operation that waits for the guest finds the disk gone.
+    if (force) await this.#takeAway(attachment)
+    operations.wake()
+    return attachment
+  }
+
+  async #takeAway({ instanceId, volumeId }: VolumeAttachment): Promise<void> {
+    const { locks, machines } = this.#deps
+    await locks.hold(instanceId, async () => {
+      const isThere = (await machines.inspect(instanceId)).state !== 'absent'
+      if (isThere) await machines.unplugDisk(instanceId, volumeId, { force: true })
+    })
+  }
+
+  async #attachmentFor(tx: Repositories, scope: Scope, request: DetachRequest): Promise<VolumeAttachment> {
+    const { volumeId, instanceId, deviceName } = request
+    const volume = await this.#volumes.get(scope, volumeId, tx)
+    const instance = instanceId === null ? undefined : await instanceOf(tx, scope, instanceId)
+    const attachments = await tx.volumes.attachmentsOfVolumes([volumeId])
+    if (attachments.length === 0) {
+      throw new KilnError('IncorrectState', `Volume '${volumeId}' is in the '${volume.state}' state.`)
+    }
+    const found = attachments.find(
+      (row) =>
+        (instance === undefined || row.instanceId === instance.id) &&
+        (deviceName === null || row.deviceName === deviceName),
+    )
+    if (!found) {
+      const where = [instanceId && `instance '${instanceId}'`, deviceName && `device '${deviceName}'`]
+      throw new KilnError(
+        'InvalidAttachment.NotFound',
+        `The volume '${volumeId}' is not attached to ${where.filter(Boolean).join(' as ')}.`,
+      )
+    }
+    const holder = await tx.instances.get(found.instanceId)
+    if (holder && holder.rootDeviceName === found.deviceName && holder.state !== 'stopped') {
+      throw new KilnError(
+        'OperationNotPermitted',
+        `Unable to detach root volume '${volumeId}' from instance '${found.instanceId}': stop the instance first`,
+      )
+    }
+    return found
+  }
+}
+
+async function instanceOf(tx: Repositories, scope: Scope, id: string): Promise<Instance> {
+  const row = await tx.instances.get(id)
+  if (row && row.accountId === scope.accountId && row.region === scope.region) return row
+  throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`)
+}
+
+function checkPair(volume: Volume, instance: Instance): void {
+  if (volume.state === 'in-use') throw alreadyAttached(volume.id)
+  if (volume.state !== 'available') throw new KilnError('IncorrectState', `${volume.id} is not 'available'.`)
+  if (instance.state !== 'running' && instance.state !== 'stopped') {
+    throw new KilnError('IncorrectState', `Instance '${instance.id}' is not 'running'.`)
+  }
+  if (volume.zone === instance.zone) return
+  throw new KilnError(
+    'InvalidVolume.ZoneMismatch',
+    `The volume '${volume.id}' is not in the same availability zone as instance '${instance.id}'`,
+  )
+}
+
+const alreadyAttached = (id: string) => new KilnError('VolumeInUse', `${id} is already attached to an instance`)
+
+/** The root goes where the firmware boots from; all others into the lowest slot that is free. */
+function freeSlot(instance: Instance, present: readonly VolumeAttachment[], deviceName: string): number {
+  if (present.some((row) => row.deviceName === deviceName)) {
+    throw new KilnError(
+      'InvalidParameterValue',
+      `Invalid value '${deviceName}' for unixDevice. Attachment point ${deviceName} is already in use`,
+    )
+  }
+  if (deviceName === instance.rootDeviceName) return 0
+  const taken = new Set(present.map((row) => row.slot))
+  for (let slot = 1; slot < limits.disksPerInstance; slot++) if (!taken.has(slot)) return slot
+  throw new KilnError(
+    'AttachmentLimitExceeded',
+    `The instance '${instance.id}' has as many volumes as it can have: ${limits.disksPerInstance}`,
+  )
+}

@@ -1,0 +1,90 @@
+/**
+ * Hydration: the rest of the snapshot under a volume is fetched into a file of this host, and from then on the volume
+ * needs no snapshot and no block server. It begins some time after the volume was made, because a guest that boots has
+ * better use for the disk; whoever cannot wait asks for it.
+ */
+import type { OperationKind } from '../../operations/operation.ts'
+import type { Volume } from '../../state/volumes.ts'
+import type { CloudDeps } from '../deps.ts'
+import type { Volumes } from './volumes.ts'
+
+const hydrateKind = 'hydrate-volume'
+/** What one pass of the reconciler asks for; the next one asks for more. */
+const perPass = 20
+
+export class Hydration {
+  readonly #deps: CloudDeps
+
+  constructor(deps: CloudDeps, volumes: Volumes) {
+    this.#deps = deps
+    deps.operations.register(hydrateOperation(deps, volumes))
+  }
+
+  /** One pass: volumes that are old enough and still lazy. */
+  async hydrateDue(): Promise<void> {
+    const { state, clock, timing } = this.#deps
+    for (const volume of await state.volumes.notHydrated(clock.now() - timing.hydrateAfterMs, perPass)) {
+      await this.hydrate(volume)
+    }
+  }
+
+  /** Asks for it, unless that was done before. */
+  async hydrate({ id: subjectId, accountId, region }: Volume): Promise<void> {
+    const { state, operations } = this.#deps
+    await state.transaction(async (tx) => {
+      const underway = await tx.operations.unfinishedOf(subjectId)
+      if (underway.some((operation) => operation.kind === hydrateKind)) return
+      await operations.enqueue(tx, { kind: hydrateKind, subjectId, accountId, region, input: {} })
+    })
+    operations.wake()
+  }
+}
+
+function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Record<string, never>, unknown> {
+  const { state, blocks, machines, clock } = deps
+  const { disks } = volumes
+
+  const lazy = async (volumeId: string) => {
+    const volume = await state.volumes.get(volumeId)
+    return volume?.baseRoot && volume.hydratedAt === null ? { ...volume, root: volume.baseRoot } : undefined
+  }
+
+  return {
+    kind: hydrateKind,
+    lane: 'hydrate',
+    steps: [
+      {
+        name: 'fetch',
+        async run({ subjectId, signal, progress }) {
+          const volume = await lazy(subjectId)
+          if (!volume) return
+          // The folder is there once the volume's first layer is; a volume that was deleted gets none from us.
+          const { root, region } = volume
+          const { path } = disks.localBase(subjectId)
+          await blocks.materialize({ region, root, path }, { signal, onPercent: progress })
+        },
+      },
+      {
+        // The machine first: until the row says so, every start reads the served base, which is still there.
+        name: 'switch',
+        async run({ subjectId: volumeId }) {
+          await disks.holding(volumeId, async (instanceId) => {
+            const volume = await lazy(volumeId)
+            if (!volume) return
+            const [attachment] = await state.volumes.attachmentsOfVolumes([volumeId])
+            const hydrated = { ...volume, hydratedAt: clock.now() }
+            if (instanceId !== null && attachment && (await machines.inspect(instanceId)).state !== 'absent') {
+              await machines.localizeBase(instanceId, await disks.machineDisk(hydrated, attachment.slot))
+            }
+            await state.volumes.update(volumeId, { hydratedAt: hydrated.hydratedAt })
+          })
+        },
+      },
+    ],
+    async fail({ subjectId, log }, { step, message }) {
+      // The volume goes on as it was; the next pass asks again.
+      if (!(await state.volumes.get(subjectId))) return
+      log.error({ step, message }, 'the snapshot under the volume could not be fetched')
+    },
+  }
+}
