@@ -51,6 +51,16 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2))
 }
 
+/** How far long work has come, on one line of the terminal; where standard error is none, nothing is shown. */
+export function steadyProgress(what: string): { show(percent: number): void; end(): void } {
+  const { stderr } = process
+  if (!stderr.isTTY) return { show: () => {}, end: () => {} }
+  return {
+    show: (percent) => void stderr.write(`\r${what}: ${percent}%`),
+    end: () => void stderr.write('\r\u001b[K'),
+  }
+}
+
 const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
 
 /** `0 bytes`, `1.5 MiB` */

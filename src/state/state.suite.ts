@@ -5,6 +5,8 @@ import type { Image } from './images.ts'
 import type { Instance } from './instances.ts'
 import type { OperationRow } from './operations.ts'
 import type { State } from './state.ts'
+import type { VolumeModification } from './volume-modifications.ts'
+import type { Volume } from './volumes.ts'
 
 const account = '111122223333'
 const other = '444455556666'
@@ -226,6 +228,37 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
       expect((await state.volumes.layers('vol-1')).map((layer) => layer.fileName)).toEqual(['a', 'b'])
     })
 
+    test('a volume has its newest modification, which goes with it', async () => {
+      await state.volumes.insert(volume('vol-1'), { volumeId: 'vol-1', seq: 0, fileName: 'a', snapshotId: null })
+      await state.volumeModifications.put(modification('vol-1', { state: 'completed', startedAt: 1 }))
+      await state.volumeModifications.put(modification('vol-1', { targetSizeGib: 9 }))
+      const list = async (filters: Filter[]) =>
+        (await state.volumeModifications.list(region, { accountId: account, filters })).items
+      expect(await list([{ name: 'target-size', values: ['9'] }])).toEqual([
+        modification('vol-1', { targetSizeGib: 9 }),
+      ])
+      expect(await list([{ name: 'modification-state', values: ['completed'] }])).toEqual([])
+      expect((await state.volumeModifications.list(region, { accountId: other })).items).toEqual([])
+      await state.volumes.remove('vol-1')
+      expect(await state.volumeModifications.get('vol-1')).toBeUndefined()
+    })
+
+    test('volumes wait for hydration, the oldest first, unless they are new, done, or on no snapshot', async () => {
+      const rows = [
+        volume('vol-new', { baseRoot: 'r', createdAt: 5000 }),
+        volume('vol-two', { baseRoot: 'r', createdAt: 2000 }),
+        volume('vol-one', { baseRoot: 'r', createdAt: 1000, state: 'in-use' }),
+        volume('vol-done', { baseRoot: 'r', hydratedAt: 1500 }),
+        volume('vol-empty'),
+        volume('vol-leaving', { baseRoot: 'r', state: 'deleting' }),
+      ]
+      for (const row of rows)
+        await state.volumes.insert(row, { volumeId: row.id, seq: 0, fileName: 'a', snapshotId: null })
+      const due = async (limit: number) => (await state.volumes.notHydrated(5000, limit)).map((row) => row.id)
+      expect(await due(10)).toEqual(['vol-one', 'vol-two'])
+      expect(await due(1)).toEqual(['vol-one'])
+    })
+
     test('a setting is made once', async () => {
       const values = await Promise.all(['x', 'y', 'z'].map((value) => state.settings.getOrMake('secret', () => value)))
       expect(new Set(values).size).toBe(1)
@@ -408,4 +441,29 @@ function operation(id: string, about: Partial<OperationRow> = {}): OperationRow 
     seq: 1,
     ...about,
   }
+}
+
+function volume(id: string, about: Partial<Volume> = {}): Volume {
+  return {
+    ...{
+      id,
+      accountId: account,
+      region,
+      zone: `${region}a`,
+      sizeGib: 1,
+      volumeType: 'gp2',
+      iops: 100,
+      throughput: null,
+    },
+    ...{ encrypted: 0, snapshotId: null, baseRoot: null, hydratedAt: null, autoEnableIo: 0, state: 'available' },
+    ...{ createdAt: 1000, ...about },
+  } as Volume
+}
+
+function modification(volumeId: string, about: Partial<VolumeModification> = {}): VolumeModification {
+  return {
+    ...{ volumeId, state: 'modifying', statusMessage: null, startedAt: 1000, endedAt: null },
+    ...{ originalSizeGib: 1, originalType: 'gp2', originalIops: 100, originalThroughput: null },
+    ...{ targetSizeGib: 2, targetType: 'gp3', targetIops: 3000, targetThroughput: 125, ...about },
+  } as VolumeModification
 }

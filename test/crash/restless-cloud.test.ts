@@ -85,9 +85,12 @@ async function check({ deps, cloud }: TestCloud): Promise<{ found: { instances: 
       `${id} is ${is} and has ${interfaces.length} interfaces`,
     )
     expectThat(
-      (attachments.length === 0) === (is === 'terminated'),
+      // The root of a stopped one may have been detached.
+      is === 'stopped' || (attachments.length === 0) === (is === 'terminated'),
       `${id} is ${is} and has ${attachments.length} volumes`,
     )
+    for (const { volumeId, state: link } of attachments)
+      expectThat(link === 'attached', `${volumeId} is still ${link} to ${id}`)
   }
   const volumes = (await cloud.volumes.list(scope, {})).items
   for (const { id, state: is, attachments } of volumes) {

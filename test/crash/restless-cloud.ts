@@ -68,6 +68,30 @@ const actions: (() => Promise<unknown>)[] = [
   },
   async () => cloud.volumes.delete(scope, pick((await cloud.volumes.list(scope, {})).items).id),
   async () => cloud.images.deregister(scope, await ownImage(), pick([true, false])),
+  async () => {
+    const snapshots = (await cloud.snapshots.list(scope, {})).items.filter((row) => row.state === 'completed')
+    const source = pick([null, pick(snapshots)])
+    const shape = { volumeType: null, iops: null, throughput: null, tags: [] }
+    const about = { zone: 'eu-west-1a', sizeGib: source?.sizeGib ?? 1, snapshotId: source?.id ?? null }
+    await cloud.volumeCreations.create(scope, { ...about, ...shape })
+  },
+  async () => {
+    const volumeId = pick((await cloud.volumes.list(scope, {})).items).id
+    const deviceName = `/dev/sd${pick(['h', 'i', 'j'])}`
+    await cloud.volumeAttachments.attach(scope, { volumeId, instanceId: await instance(), deviceName })
+  },
+  async () => {
+    const volumeId = pick((await cloud.volumes.list(scope, {})).items).id
+    const rest = { instanceId: null, deviceName: null, force: pick([true, false]) }
+    await cloud.volumeAttachments.detach(scope, { volumeId, ...rest })
+  },
+  async () => {
+    const { id: volumeId, sizeGib } = pick((await cloud.volumes.list(scope, {})).items)
+    if (sizeGib > 8) return
+    const rest = { volumeType: null, iops: null, throughput: null }
+    await cloud.volumeModifications.modify(scope, { volumeId, sizeGib: sizeGib + 1, ...rest })
+  },
+  async () => cloud.hydration.hydrate(pick((await cloud.volumes.list(scope, {})).items)),
 ]
 
 console.log('ready')

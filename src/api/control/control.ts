@@ -22,6 +22,11 @@ export function controlHandler({ token, health, cloud, accessKeys }: ControlSett
   const routes: [method: string, path: RegExp, route: Route][] = [
     ['GET', /^\/_kiln\/status$/, () => cloud.overview()],
     ['GET', /^\/_kiln\/volumes\/(vol-[0-9a-f]{17})$/, (_, [, id]) => cloud.volumes.usage(id!)],
+    [
+      'POST',
+      /^\/_kiln\/volumes\/(vol-[0-9a-f]{17})\/hydrate$/,
+      async (_, [, id]) => cloud.hydration.hydrate(await cloud.volumes.any(id!)),
+    ],
     ['GET', /^\/_kiln\/keys$/, () => accessKeys.list()],
     [
       'POST',

@@ -1,7 +1,8 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { systemClock } from '../../lib/clock.ts'
 import { control, daemonOf } from '../daemon.ts'
 import { homeOption, jsonOption } from '../options.ts'
-import { facts, print, printJson, size, state } from '../render.ts'
+import { facts, print, printJson, size, state, steadyProgress } from '../render.ts'
 
 interface VolumeUsage {
   id: string
@@ -13,6 +14,7 @@ interface VolumeUsage {
   state: string
   layers: number
   isLazy: boolean
+  hydrationPercent: number | null
   localBytes: number
   fetchedBytes: number
   fetchedBlocks: number
@@ -28,6 +30,30 @@ export function addVolumes(program: Command): void {
     .addOption(homeOption())
     .addOption(jsonOption())
     .action(show)
+  volume
+    .command('hydrate')
+    .description('fetch the rest of the snapshot now, so that the volume needs it no more')
+    .argument('<volume>', 'vol-… with 17 digits', readVolumeId)
+    .addOption(homeOption())
+    .action(hydrate)
+}
+
+const lookEveryMs = 500
+
+async function hydrate(id: string, flags: { home: string }): Promise<void> {
+  const daemon = await daemonOf(flags.home)
+  const look = () => control<VolumeUsage>(daemon, `/_kiln/volumes/${id}`)
+  await control(daemon, `/_kiln/volumes/${id}/hydrate`, 'POST')
+  const steps = steadyProgress(`fetching what ${id} stands on`)
+  for (;;) {
+    const { isLazy, hydrationPercent } = await look()
+    if (!isLazy) break
+    if (hydrationPercent === null) throw new Error(`${id} could not be hydrated; the daemon's standard error says why`)
+    steps.show(hydrationPercent)
+    await systemClock.sleep(lookEveryMs)
+  }
+  steps.end()
+  print(`${id} needs no snapshot any more`)
 }
 
 function readVolumeId(text: string): string {
@@ -47,6 +73,7 @@ async function show(id: string, flags: { home: string; json?: boolean }): Promis
       ['zone', `${volume.zone}, account ${volume.accountId}`],
       ['made from', volume.isLazy ? `${from}, whose blocks are served when they are read` : from],
       ['fetched', `${size(volume.fetchedBytes)} of the snapshot so far, in ${volume.fetchedBlocks} blocks`],
+      ['hydration', volume.hydrationPercent === null ? undefined : `${volume.hydrationPercent}%`],
       ['on this host', `${size(volume.localBytes)} in ${volume.layers} ${volume.layers === 1 ? 'layer' : 'layers'}`],
       ['attached to', volume.attachedTo.map((to) => `${to.instanceId} as ${to.deviceName}`).join(', ') || 'nothing'],
     ]),

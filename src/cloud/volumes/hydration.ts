@@ -6,9 +6,8 @@
 import type { OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
-import type { Volumes } from './volumes.ts'
+import { hydrateKind, type Volumes } from './volumes.ts'
 
-const hydrateKind = 'hydrate-volume'
 /** What one pass of the reconciler asks for; the next one asks for more. */
 const perPass = 20
 

@@ -23,6 +23,8 @@ export interface VolumeUsage
   layers: number
   /** Whether a snapshot still lies under it. */
   isLazy: boolean
+  /** How much of the snapshot has been fetched to stay (0 to 100), while that is under way. */
+  hydrationPercent: number | null
   /** Bytes that its files take on this host. */
   localBytes: number
   /** Bytes of distinct blocks fetched from the snapshot's store for it. */
@@ -30,6 +32,8 @@ export interface VolumeUsage
   fetchedBlocks: number
   attachedTo: { instanceId: string; deviceName: string }[]
 }
+
+export const hydrateKind = 'hydrate-volume'
 
 export class Volumes {
   readonly disks: VolumeDisks
@@ -71,14 +75,22 @@ export class Volumes {
     throw notFound(id)
   }
 
+  /** The volume, whoever's it is: for whoever runs this Kiln. */
+  async any(id: string): Promise<Volume> {
+    const volume = await this.#deps.state.volumes.get(id)
+    if (volume) return volume
+    throw notFound(id)
+  }
+
   /** What a volume takes on this host, and what it had served from its snapshot: for whoever runs this Kiln. */
   async usage(id: string): Promise<VolumeUsage> {
-    const volume = await this.#deps.state.volumes.get(id)
-    if (!volume) throw notFound(id)
+    const volume = await this.any(id)
     const { accountId, region, zone, sizeGib, volumeType, snapshotId, state } = volume
     const layers = (await this.#deps.state.volumes.layers(id)).length
     const isLazy = volume.baseRoot !== null && volume.hydratedAt === null
-    const usage = await this.disks.usage(id)
+    const underway = await this.#deps.state.operations.unfinishedOf(id)
+    const hydrationPercent = underway.find((operation) => operation.kind === hydrateKind)?.progress ?? null
+    const usage = { ...(await this.disks.usage(id)), hydrationPercent }
     const attachments = await this.#deps.state.volumes.attachmentsOfVolumes([id])
     const attachedTo = attachments.map(({ instanceId, deviceName }) => ({ instanceId, deviceName }))
     return { id, accountId, region, zone, sizeGib, volumeType, snapshotId, state, layers, isLazy, ...usage, attachedTo }
