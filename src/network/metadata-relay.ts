@@ -20,6 +20,15 @@ const bounds = {
   connectionsPerGuest: 64,
   connections: 4096,
   requestsPerConnection: 1000,
+  /** At once. A connection can hold many, as HTTP allows to ask again before the answer is there. */
+  requestsPerGuest: 64,
+}
+
+/** What a guest has open here now. */
+interface Guest {
+  source: string
+  connections: number
+  requests: number
 }
 
 export interface MetadataRelayOptions {
@@ -32,10 +41,19 @@ export interface MetadataRelayOptions {
 
 /** A server that listens nowhere yet. */
 export function createMetadataRelay(options: MetadataRelayOptions): Server {
-  const connectionsOf = new Map<string, number>()
+  const guests = new Map<string, Guest>()
+  const guestAt = (socket: Socket) => guests.get(options.sourceOf(socket) ?? '')
   const server = createServer(
     { maxHeaderSize: bounds.headerBytes, connectionsCheckingInterval: 1000 },
-    (incoming, outgoing) => relay(options, incoming, outgoing),
+    (incoming, outgoing) => {
+      const guest = guestAt(incoming.socket)
+      if (!guest) return void incoming.socket.destroy()
+      readAndForget(incoming)
+      if (guest.requests >= bounds.requestsPerGuest) return unavailable(outgoing)
+      guest.requests++
+      outgoing.once('close', () => guest.requests--)
+      relay(options, guest.source, incoming, outgoing)
+    },
   )
   server.headersTimeout = bounds.headersTimeoutMs
   server.requestTimeout = bounds.requestTimeoutMs
@@ -44,21 +62,37 @@ export function createMetadataRelay(options: MetadataRelayOptions): Server {
   server.maxConnections = bounds.connections
   server.on('connection', (socket: Socket) => {
     const source = options.sourceOf(socket)
-    const count = source === undefined ? Infinity : (connectionsOf.get(source) ?? 0) + 1
-    if (source === undefined || count > bounds.connectionsPerGuest) return void socket.destroy()
-    connectionsOf.set(source, count)
+    if (source === undefined) return void socket.destroy()
+    const guest = guests.get(source) ?? { source, connections: 0, requests: 0 }
+    if (guest.connections >= bounds.connectionsPerGuest) return void socket.destroy()
+    guest.connections++
+    guests.set(source, guest)
     socket.once('close', () => {
-      const left = connectionsOf.get(source)! - 1
-      if (left === 0) connectionsOf.delete(source)
-      else connectionsOf.set(source, left)
+      guest.connections--
+      if (guest.connections === 0) guests.delete(source)
     })
   })
   return server
 }
 
-function relay(options: MetadataRelayOptions, incoming: IncomingMessage, outgoing: ServerResponse): void {
-  const source = options.sourceOf(incoming.socket)
-  if (source === undefined) return void incoming.socket.destroy()
+/**
+ * No request of the metadata service has a body. What comes is not passed on: on the trusted socket a guest's bytes
+ * could be taken for a request of the relay's own, with the headers that tell who asks.
+ */
+function readAndForget(incoming: IncomingMessage): void {
+  let bodyBytes = 0
+  incoming.on('data', (chunk: Buffer) => {
+    bodyBytes += chunk.length
+    if (bodyBytes > bounds.bodyBytes) incoming.socket.destroy()
+  })
+}
+
+function relay(
+  options: MetadataRelayOptions,
+  source: string,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): void {
   const upstream = request({
     socketPath: options.metadataSocketPath,
     method: incoming.method,
@@ -67,32 +101,28 @@ function relay(options: MetadataRelayOptions, incoming: IncomingMessage, outgoin
     timeout: bounds.requestTimeoutMs,
     agent: false,
   })
-  const unavailable = () => {
-    if (outgoing.headersSent) return void outgoing.destroy()
-    outgoing.writeHead(503, { 'content-length': 0, 'retry-after': '1' }).end()
-  }
   upstream.on('timeout', () => upstream.destroy(new Error('the metadata service did not answer')))
-  upstream.on('error', unavailable)
+  upstream.on('error', () => unavailable(outgoing))
   upstream.on('response', (answer) => {
     outgoing.writeHead(answer.statusCode ?? 502, endToEnd(answer))
-    answer.on('error', unavailable)
+    answer.on('error', () => unavailable(outgoing))
     answer.pipe(outgoing)
   })
   outgoing.on('close', () => upstream.destroy())
-  let bodyBytes = 0
-  incoming.on('data', (chunk: Buffer) => {
-    bodyBytes += chunk.length
-    if (bodyBytes <= bounds.bodyBytes) return
-    upstream.destroy()
-    incoming.socket.destroy()
-  })
-  incoming.pipe(upstream)
+  upstream.end()
 }
 
-/** The guest's headers but those that end at the relay, and those that it must not set. */
+function unavailable(outgoing: ServerResponse): void {
+  if (outgoing.headersSent) return void outgoing.destroy()
+  outgoing.writeHead(503, { 'content-length': 0, 'retry-after': '1' }).end()
+}
+
+/** The guest's headers but those that end at the relay, those of its body, and those that it must not set. */
 function passedOn(message: IncomingMessage): Record<string, string | string[]> {
   const headers = endToEnd(message)
-  for (const name of Object.keys(headers)) if (name.startsWith('x-kiln-')) delete headers[name]
+  for (const name of Object.keys(headers)) {
+    if (name === 'content-length' || name === 'expect' || name.startsWith('x-kiln-')) delete headers[name]
+  }
   return headers
 }
 

@@ -6,7 +6,7 @@ import type { Socket } from 'node:net'
 import type { GuestAnswer } from '../driver.ts'
 
 /** Raised whenever agent and protocol change: a daemon replaces an agent of another version. */
-export const agentVersion = 2
+export const agentVersion = 3
 
 export type AgentRequest =
   /** Who is there? */
