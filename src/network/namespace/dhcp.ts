@@ -60,6 +60,8 @@ export function renderConfig(folder: Pick<VpcFolder, 'file'>, { plan, resolves }
     'interface=tap*',
     'no-ping',
     'dhcp-authoritative',
+    // A guest is its hardware address, which the filters check. Its client id it makes up, and could take another's.
+    'dhcp-ignore-clid',
     `dhcp-leasefile=${folder.file('dhcp-leases')}`,
     `dhcp-hostsfile=${folder.file('dhcp-hosts')}`,
     `domain=${privateDomain(plan.region)}`,

@@ -26,6 +26,12 @@ const table = 'inet kiln'
 /** Where nobody may go through the way out: this host, link-local (a cloud host's own metadata), multicast, reserved. */
 const neverOutside = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3']
 
+/**
+ * A DHCP message names whom it is for apart from the frame's sender: 28 bytes into it, after the UDP header's 8. Without
+ * this match a guest could ask in another's name, and decline its address, which DHCP servers then lend to nobody.
+ */
+const leaseOf = (mac: string) => `@th,288,48 0x${mac.replaceAll(':', '')}`
+
 const toMetadata = `iifname "tap*" ip daddr ${metadataAddress} tcp dport 80`
 
 /**
@@ -66,10 +72,15 @@ export function renderFirewall(input: FirewallInput): string {
     ...chain('input', 'type filter hook input priority filter; policy drop;', [
       'iifname "lo" accept',
       'ct direction reply ct state established,related accept',
-      'iifname "tap*" udp sport 68 udp dport 67 accept',
+      'iifname "tap*" udp sport 68 udp dport 67 jump leases',
       ...tokenRequests.map((match) => `${toMetadata} ${match} ct mark set ${tokenMark}`),
       `${toMetadata} accept`,
     ]),
+    ...chain(
+      'leases',
+      '',
+      taps.map(({ nic, tap }) => `iifname "${tap}" ${leaseOf(nic.mac)} accept`),
+    ),
     ...chain('hops', 'type filter hook output priority filter; policy accept;', [
       ...taps.flatMap(({ nic, tap }) =>
         nic.metadataHopLimit === undefined

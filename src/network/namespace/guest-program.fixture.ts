@@ -8,16 +8,11 @@ import { request } from 'node:http'
 import { connect, createServer } from 'node:net'
 
 const commands: Record<string, (...args: string[]) => unknown> = {
-  dhcp: async (mac) => {
-    const offer = await dhcpExchange(dhcpMessage(1, mac!, []), 2)
+  dhcp: async (mac, clientId) => {
+    const own = clientIdOption(clientId)
+    const offer = await dhcpExchange(dhcpMessage(1, mac!, own), 2)
     const server = offer.options.get(54)!
-    const ack = await dhcpExchange(
-      dhcpMessage(3, mac!, [
-        [50, Buffer.from(offer.address.split('.').map(Number))],
-        [54, server],
-      ]),
-      5,
-    )
+    const ack = await dhcpExchange(dhcpMessage(3, mac!, [...own, [50, addressBytes(offer.address)], [54, server]]), 5)
     const dotted = (code: number) => ack.options.get(code)?.join('.') ?? null
     return {
       address: ack.address,
@@ -29,6 +24,9 @@ const commands: Record<string, (...args: string[]) => unknown> = {
       mtu: ack.options.get(26)?.readUInt16BE() ?? null,
     }
   },
+  /** Asks for its lease to be prolonged; the address that it keeps. */
+  'dhcp-renew': async (mac, address, clientId) =>
+    (await dhcpExchange(dhcpMessage(3, mac!, clientIdOption(clientId), address), 5)).address,
   http: (method, url, headers) =>
     new Promise((resolve) => {
       const outgoing = request(url!, { method, headers: JSON.parse(headers ?? '{}'), timeout: 3000 }, (answer) => {
@@ -106,8 +104,13 @@ const forever = new Promise(() => {})
 /** An option's code and value. */
 type Option = [number, Buffer]
 
-function dhcpMessage(type: number, mac: string, options: Option[]): Buffer {
+const addressBytes = (address: string) => Buffer.from(address.split('.').map(Number))
+const clientIdOption = (text?: string): Option[] => (text ? [[61, Buffer.from(text)]] : [])
+
+/** `address` is the one that the client has already. */
+function dhcpMessage(type: number, mac: string, options: Option[], address = '0.0.0.0'): Buffer {
   const head = Buffer.alloc(240)
+  addressBytes(address).copy(head, 12)
   head.set([1, 1, 6, 0])
   randomBytes(4).copy(head, 4)
   head.writeUInt16BE(0x8000, 10)

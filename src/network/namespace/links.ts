@@ -47,6 +47,9 @@ export async function prepareNamespace(enter: readonly string[], plan: Pick<VpcP
   await setKernel(enter, '1', [
     'net/ipv4/ip_forward',
     'net/ipv4/conf/default/proxy_arp',
+    // Strict: a request of ARP in the name of an address that is not the guest's is not even heard. Each would become an
+    // entry in the kernel's table of neighbours, whose bound all namespaces and the host itself share.
+    'net/ipv4/conf/all/rp_filter',
     'net/ipv6/conf/default/disable_ipv6',
     'net/ipv6/conf/all/disable_ipv6',
   ])

@@ -168,6 +168,25 @@ describe.skipIf(!host.ok)(here, () => {
       expect(await c!.run('tcp', '172.31.0.20', '7000')).toBe('hello')
     })
 
+    it("hears no ARP request in the name of an address that is not the guest's own", async () => {
+      const [a] = await bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
+      await a!.ip(['address add 172.31.0.77/20 dev eth0'])
+      // Each sends datagrams, and asks by ARP from its source where the other guest and the router are.
+      for (const to of ['172.31.0.20', '172.31.0.1']) await a!.run('udp', '172.31.0.77', to, '7000')
+      const neighbours = await runHost([...(await enterVpc()), 'ip', 'neigh', 'show'])
+      expect(neighbours.match(/^172\S+/gm)?.sort()).toEqual(['172.31.0.10', '172.31.0.20'])
+    })
+
+    it('lends to a guest in no name but its own', async () => {
+      const [a, b] = await bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
+      await expect(a!.run('dhcp', b!.nic.mac)).rejects.toThrow()
+      for (const guest of [b!, a!]) {
+        expect(await guest.run('dhcp', guest.nic.mac, 'the same')).toMatchObject({ address: guest.nic.privateIp })
+      }
+      // What the one calls itself takes nothing from the other that called itself so before.
+      expect(await b!.run('dhcp-renew', b!.nic.mac, b!.nic.privateIp, 'the same')).toBe(b!.nic.privateIp)
+    })
+
     it('keeps everything of its own from guests but metadata and DHCP', async () => {
       const [a] = await bringUp(nicPlan(10, []))
       const tried = await together({
