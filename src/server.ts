@@ -37,7 +37,7 @@ import type { NetworkDriver, NetworkProbe } from './network/driver.ts'
 import { createNamespaceDriver } from './network/namespace/namespace-driver.ts'
 import { probeNamespaces } from './network/namespace/probe.ts'
 import { createSimulatedNetwork } from './network/simulated/simulated-driver.ts'
-import { createUserDriver } from './network/user/user-driver.ts'
+import { createUserDriver, probeUserNetworking } from './network/user/user-driver.ts'
 import { KeyedLocks } from './operations/locks.ts'
 import { Reconciler } from './operations/reconciler.ts'
 import { OperationRunner } from './operations/runner.ts'
@@ -210,6 +210,8 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
 export interface Diagnosis {
   machines: { ok: boolean; detail: string }
   network: NetworkProbe
+  /** What stands in where the former does not work. */
+  userNetwork: NetworkProbe
 }
 
 /** Leaves nothing behind; what it found out about QEMU is remembered where there is a home. */
@@ -217,14 +219,15 @@ export async function diagnose(homePath: string): Promise<Diagnosis> {
   const { cacheDir } = homeAt(homePath)
   const scratch = await mkdtemp(join(tmpdir(), 'kiln-doctor-'))
   try {
-    const [machines, network] = await Promise.all([
+    const [machines, network, userNetwork] = await Promise.all([
       probeHost(existsSync(cacheDir) ? cacheDir : scratch).then(
         ({ version: qemu, accelerator, reason }) => ({ ok: true, detail: `${qemu}; ${accelerator}: ${reason}` }),
         (error) => ({ ok: false, detail: messageOf(error) }),
       ),
       probeNamespaces({ clock: systemClock }),
+      probeUserNetworking(),
     ])
-    return { machines, network }
+    return { machines, network, userNetwork }
   } finally {
     await rm(scratch, { recursive: true, force: true })
   }
@@ -255,7 +258,10 @@ async function openNetwork(home: Home, options: KilnOptions, clock: Clock): Prom
   const probe = await namespaces.probe()
   if (probe.ok) return namespaces
   log.warn({ detail: probe.detail }, "no network namespaces here: instances get QEMU's user networking")
-  return createUserDriver(shared)
+  const user = createUserDriver(shared)
+  const { ok, detail } = await user.probe()
+  if (!ok) log.error({ detail }, 'and that does not work either: no instance can be started')
+  return user
 }
 
 /** Kiln Linux as a public image: built once, captured once into the seed store. */

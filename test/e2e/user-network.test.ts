@@ -1,4 +1,6 @@
 /** Hosts that allow no network namespaces: logins and metadata work all the same. */
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import { StartInstancesCommand, StopInstancesCommand, waitUntilInstanceStopped } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Fleet, prepareFleet } from './support/fleet.ts'
@@ -26,4 +28,23 @@ test("with QEMU's own networking a guest gets its key and user data, and is reac
   await expect.poll(async () => (await fleet.describe(id)).State!.Name, { timeout: 60_000 }).toBe('running')
   expect(await fleet.ssh(id, 'cat note.txt')).toBe('kept')
   await fleet.terminate([id])
+})
+
+test('such a guest reaches no server of the host by any address of its network, nor the Kiln that serves it', async () => {
+  const server = createServer((socket) => socket.end('reached')).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const ports = [(server.address() as AddressInfo).port, new URL(kiln.url).port]
+  const [id] = (await fleet.launch({})) as [string]
+  try {
+    const ask = (address: string, port: string | number) =>
+      `(printf 'GET /_kiln/health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n'; sleep 1) | nc -w 2 ${address} ${port} || true;`
+    const metadata = 'wget -q -O - http://169.254.169.254/latest/meta-data/instance-id'
+    const asked = ['172.31.0.1', '172.31.0.2', '169.254.169.253', '10.0.2.2']
+      .flatMap((address) => ports.map((port) => ask(address, port)))
+      .join(' ')
+    expect(await fleet.ssh(id, `(${asked}) 2>/dev/null; ${metadata}`)).toBe(id)
+  } finally {
+    server.close()
+    await fleet.terminate([id])
+  }
 })

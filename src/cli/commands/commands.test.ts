@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { nodeFinding, portsFinding, programsFinding } from './doctor.ts'
+import { networkFinding, nodeFinding, portsFinding, programsFinding } from './doctor.ts'
 import { knowsEndpointVariable } from './env.ts'
 
 describe('kiln env knows which AWS CLI asks Amazon in spite of AWS_ENDPOINT_URL', () => {
@@ -36,6 +36,22 @@ describe('kiln doctor', () => {
     expect(nodeFinding('20.19.2')).toMatchObject({
       verdict: 'missing',
       detail: expect.stringContaining('24 is needed'),
+    })
+  })
+
+  test('knows a network that stands in from none at all', () => {
+    const [works, fails] = [
+      { ok: true, detail: 'it works' },
+      { ok: false, detail: 'it is closed; type: this' },
+    ]
+    expect(networkFinding(works, fails)).toEqual({ about: 'network', verdict: 'ok', detail: 'it works' })
+    expect(networkFinding(fails, works)).toMatchObject({
+      verdict: 'limited',
+      detail: expect.stringContaining('it works'),
+    })
+    expect(networkFinding(fails, fails)).toMatchObject({
+      verdict: 'missing',
+      detail: expect.stringContaining('type: this'),
     })
   })
 

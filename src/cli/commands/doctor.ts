@@ -16,6 +16,11 @@ export interface Finding {
   detail: string
 }
 
+interface Tried {
+  ok: boolean
+  detail: string
+}
+
 interface HostProgram {
   name: string
   package: string
@@ -42,16 +47,12 @@ export function addDoctor(program: Command): void {
 async function doctor(flags: { home: string; json?: boolean }): Promise<void> {
   const home = homeAt(flags.home)
   const { diagnose } = await import('../../server.ts')
-  const { machines, network } = await diagnose(home.root)
+  const { machines, network, userNetwork } = await diagnose(home.root)
   const findings: Finding[] = [
     nodeFinding(process.versions.node),
     programsFinding(readHostPrograms().filter((program) => !isThere(program))),
     { about: 'machines', verdict: machines.ok ? 'ok' : 'missing', detail: machines.detail },
-    {
-      about: 'network',
-      verdict: network.ok ? 'ok' : 'limited',
-      detail: network.ok ? network.detail : `${network.detail}. Until then instances get QEMU's user networking`,
-    },
+    networkFinding(network, userNetwork),
     portsFinding(process.getuid?.() === 0, readFirstFreePort()),
     await diskFinding(home),
     await daemonFinding(home),
@@ -79,6 +80,14 @@ export function programsFinding(missing: readonly HostProgram[]): Finding {
   const packages = [...new Set(missing.map((program) => program.package))].join(' ')
   const detail = `missing: ${named}; type: sudo apt-get install --no-install-recommends ${packages}`
   return { about: 'programs', verdict: 'missing', detail }
+}
+
+/** Without namespaces QEMU's user networking stands in; without that too no instance can be started. */
+export function networkFinding(namespaces: Tried, user: Tried): Finding {
+  const about = 'network'
+  if (namespaces.ok) return { about, verdict: 'ok', detail: namespaces.detail }
+  if (user.ok) return { about, verdict: 'limited', detail: `${namespaces.detail}. Until then ${user.detail}` }
+  return { about, verdict: 'missing', detail: `${namespaces.detail}. Nor does QEMU's user networking: ${user.detail}` }
 }
 
 function readHostPrograms(): HostProgram[] {

@@ -1,15 +1,15 @@
 /**
  * The network driver for hosts where namespaces cannot be had: QEMU's own user networking, one small network per
  * instance. Logins and metadata work. What it cannot do, by its nature:
- * - instances do not reach each other, and egress rules are not enforced;
- * - a guest believes that all of 168.0.0.0/5 is on its own link, so that part of the Internet is hidden from it;
- * - a guest reaches servers on the host's loopback address through its gateway's address;
+ * - instances reach neither each other nor the Internet: QEMU's networking has no way out that does not also lead, through
+ *   the gateway's address, to every server on the host's loopback address, Kiln's own API among them. So it is closed;
  * - public ports are those that are open when the instance starts: a rule changed later counts from the next start.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import type { Server } from 'node:http'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { run } from '../../lib/programs.ts'
 import type { Random } from '../../lib/random.ts'
@@ -47,28 +47,35 @@ export function createUserDriver(options: UserDriverOptions): NetworkDriver {
   return new UserDriver(options)
 }
 
+/** Whether this host can do it. */
+export async function probeUserNetworking(): Promise<NetworkProbe> {
+  try {
+    await run('socat', ['-V'])
+    const help = await run('qemu-system-x86_64', ['-netdev', 'help'])
+    if (!/^user$/m.test(help)) return { ok: false, detail: 'this QEMU was built without user networking (libslirp)' }
+    return {
+      ok: true,
+      detail: "QEMU's user networking: logins and metadata work; instances reach neither each other nor the Internet",
+    }
+  } catch (error) {
+    return { ok: false, detail: `${messageOf(error)}; type: sudo apt-get install qemu-system-x86 socat` }
+  }
+}
+
 class UserDriver implements NetworkDriver {
   readonly kind = 'user'
   readonly #options: UserDriverOptions
   readonly #cards = new Map<string, Card>()
   #queue: Promise<unknown> = Promise.resolve()
+  /** What the host lacks may be installed at any moment; what it has stays. */
+  #works = false
 
   constructor(options: UserDriverOptions) {
     this.#options = options
   }
 
-  async probe(): Promise<NetworkProbe> {
-    try {
-      await run('socat', ['-V'])
-      const help = await run('qemu-system-x86_64', ['-netdev', 'help'])
-      if (!/^user$/m.test(help)) return { ok: false, detail: 'this QEMU was built without user networking (libslirp)' }
-      return {
-        ok: true,
-        detail: 'QEMU user networking: logins and metadata work, instances do not reach each other',
-      }
-    } catch (error) {
-      return { ok: false, detail: `${(error as Error).message}; type: sudo apt-get install qemu-system-x86 socat` }
-    }
+  probe(): Promise<NetworkProbe> {
+    return probeUserNetworking()
   }
 
   apply(plan: VpcPlan): Promise<void> {
@@ -118,6 +125,7 @@ class UserDriver implements NetworkDriver {
     }
     if (plan.nics.length === 0) return rm(folder, { recursive: true, force: true })
     for (const nic of plan.nics) checkPlace(nic)
+    await this.#checkHost()
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 })
     await writeFile(recordPath, JSON.stringify([...planned]), { mode: 0o600 })
@@ -150,6 +158,14 @@ class UserDriver implements NetworkDriver {
     this.#cards.delete(nicId)
     relay?.closeAllConnections()
     await new Promise<void>((resolve) => (relay ? relay.close(() => resolve()) : resolve()))
+  }
+
+  /** A guest without its metadata would come up as a stranger: it is better told why it does not start. */
+  async #checkHost(): Promise<void> {
+    if (this.#works) return
+    const { ok, detail } = await this.probe()
+    if (!ok) throw new Error(detail)
+    this.#works = true
   }
 
   #socketPath(nicId: string): string {
@@ -185,6 +201,8 @@ export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number
     `dhcpstart=${nic.privateIp}`,
     `hostname=${nic.hostname.split('.')[0]}`,
     'ipv6=off',
+    // Nothing passes but what is forwarded below.
+    'restrict=on',
     `guestfwd=tcp:${metadataAddress}:80-cmd:socat - UNIX-CONNECT:${relaySocketPath}`,
     ...ports.map((port) => `hostfwd=tcp:${nic.publicIp}:${port}-${nic.privateIp}:${port}`),
   ].join(',')
