@@ -36,6 +36,9 @@ export function kilnCommand(): Command {
 }
 
 if (import.meta.main) {
+  // What a home holds (state with its keys, disks, consoles, sockets) is its owner's alone, also where the folder was
+  // there before and others may look into it. Every program that is started from here inherits this.
+  process.umask(0o077)
   // Whoever reads us may stop reading (`kiln … | head`): that is no fault, and a server goes on.
   process.stdout.on('error', () => {})
   try {

@@ -36,6 +36,10 @@ describe('the kiln command on a home with simulated machines', () => {
     })
   })
 
+  test('nobody else may read what is in the home', async () => {
+    expect(await run('find', [kiln.home, '-mindepth', '1', '!', '-type', 'l', '-perm', '/077'])).toBe('')
+  })
+
   test('env points AWS tools at it', async () => {
     const script = 'eval "$("$0" env --region eu-west-3 --account 111122223333)" && env'
     const { AWS_ENDPOINT_URL: _, ...bare } = kiln.env
