@@ -207,6 +207,32 @@ describe('the server', () => {
     expect([reply.status, codeOf(reply)]).toEqual([431, 'RequestEntityTooLarge'])
   })
 
+  test('cuts off a client that does not read its answer', async () => {
+    // More than the buffers of both ends of a connection hold.
+    const answerBytes = 32 * 1024 * 1024
+    const handlers: Ec2Handlers<EmptyCloud> = {
+      DescribeRegions: async () => ({ Regions: [{ RegionName: 'a'.repeat(answerBytes) }] }),
+    }
+    const { port } = await start({ handlers, timeouts: { stalledMs: 200 } })
+    const path = '/?Action=DescribeRegions&Version=2016-11-15'
+    const socket = connect({ port, host: '127.0.0.1' })
+    const closed = new Promise((resolve) => socket.on('error', () => {}).once('close', resolve))
+    let received = 0
+    const answered = new Promise<void>((resolve) => {
+      socket.on('data', (data) => {
+        if (received === 0) resolve(void socket.pause())
+        received += data.length
+      })
+    })
+    const head = ['Host: localhost', `Authorization: ${authorization()}`, 'Connection: close']
+    socket.write(`GET ${path} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n`)
+    await answered
+    await new Promise((resolve) => setTimeout(resolve, 1000))
+    socket.resume()
+    await closed
+    expect(received).toBeLessThan(answerBytes)
+  })
+
   test('reads forms only', async () => {
     await start()
     expect(codeOf(await post('{}', { 'content-type': 'application/json' }))).toBe('MalformedQueryString')

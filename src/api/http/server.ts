@@ -8,12 +8,22 @@ import { discardBody } from './body.ts'
 import { answerRequest } from './chain.ts'
 import type { ChainSettings } from './exchange.ts'
 
-const timeouts = {
+/** In milliseconds. */
+export interface ServerTimeouts {
   /** From the first byte of a request to the last of its headers, and of its body. */
+  headersMs: number
+  requestMs: number
+  /** Longer than the official clients keep unused connections, so that the client closes first. */
+  keepAliveMs: number
+  /** Without a byte moving: longer than the official clients wait for an answer. Who reads none is cut off. */
+  stalledMs: number
+}
+
+const usualTimeouts: ServerTimeouts = {
   headersMs: 10_000,
   requestMs: 60_000,
-  /** Longer than the official clients keep unused connections, so that the client closes first. */
   keepAliveMs: 75_000,
+  stalledMs: 120_000,
 }
 const connectionsMax = 1024
 
@@ -24,7 +34,8 @@ export interface ApiServer {
   close(graceMs?: number): Promise<void>
 }
 
-export function createApiServer(settings: ChainSettings): ApiServer {
+export function createApiServer(settings: ChainSettings, wished: Partial<ServerTimeouts> = {}): ApiServer {
+  const timeouts = { ...usualTimeouts, ...wished }
   let closing = false
   const server = createServer(
     {
@@ -42,6 +53,7 @@ export function createApiServer(settings: ChainSettings): ApiServer {
       })
     },
   )
+  server.timeout = timeouts.stalledMs
   server.maxConnections = connectionsMax
   server.on('clientError', refuseBrokenRequest)
 

@@ -5,8 +5,8 @@ import { type Log, silentLog } from '../../lib/log.ts'
 import { systemRandom } from '../../lib/random.ts'
 import type { Ec2Handlers } from '../ec2/handler.ts'
 import { createEc2Service } from '../ec2/service.ts'
-import type { AuthSettings } from '../http/exchange.ts'
-import { createApiServer } from '../http/server.ts'
+import type { AuthSettings, ChainSettings } from '../http/exchange.ts'
+import { createApiServer, type ServerTimeouts } from '../http/server.ts'
 import { createStsService } from '../sts/service.ts'
 
 /** A cloud that keeps only who entered it: the edge itself asks for no more. */
@@ -25,9 +25,14 @@ export interface RunningServer {
 }
 
 export async function startServer(
-  options: { handlers?: Ec2Handlers<EmptyCloud>; auth?: AuthSettings; log?: Log } = {},
+  options: {
+    handlers?: Ec2Handlers<EmptyCloud>
+    auth?: AuthSettings
+    log?: Log
+    timeouts?: Partial<ServerTimeouts>
+  } = {},
 ): Promise<RunningServer> {
-  const server = createApiServer({
+  const settings = {
     services: [createEc2Service({ handlers: options.handlers ?? {}, cloud: new EmptyCloud() }), createStsService()],
     auth: options.auth ?? { mode: 'open' },
     control: async ({ method, path }) =>
@@ -37,7 +42,8 @@ export async function startServer(
     log: options.log ?? silentLog,
     clock: systemClock,
     random: systemRandom,
-  })
+  } satisfies ChainSettings
+  const server = createApiServer(settings, options.timeouts)
   const port = await server.listen({ port: 0, host: '127.0.0.1' })
   return { url: `http://127.0.0.1:${port}`, port, close: (graceMs) => server.close(graceMs) }
 }
