@@ -67,8 +67,6 @@ class UserDriver implements NetworkDriver {
   readonly #options: UserDriverOptions
   readonly #cards = new Map<string, Card>()
   #queue: Promise<unknown> = Promise.resolve()
-  /** What the host lacks may be installed at any moment; what it has stays. */
-  #works = false
 
   constructor(options: UserDriverOptions) {
     this.#options = options
@@ -125,7 +123,6 @@ class UserDriver implements NetworkDriver {
     }
     if (plan.nics.length === 0) return rm(folder, { recursive: true, force: true })
     for (const nic of plan.nics) checkPlace(nic)
-    await this.#checkHost()
     await mkdir(folder, { recursive: true, mode: 0o700 })
     await mkdir(this.#options.runDir, { recursive: true, mode: 0o700 })
     await writeFile(recordPath, JSON.stringify([...planned]), { mode: 0o600 })
@@ -158,14 +155,6 @@ class UserDriver implements NetworkDriver {
     this.#cards.delete(nicId)
     relay?.closeAllConnections()
     await new Promise<void>((resolve) => (relay ? relay.close(() => resolve()) : resolve()))
-  }
-
-  /** A guest without its metadata would come up as a stranger: it is better told why it does not start. */
-  async #checkHost(): Promise<void> {
-    if (this.#works) return
-    const { ok, detail } = await this.probe()
-    if (!ok) throw new Error(detail)
-    this.#works = true
   }
 
   #socketPath(nicId: string): string {
