@@ -91,6 +91,8 @@ export interface DaemonPage {
 }
 
 const superviseMs = 2000
+/** A slow disk may have gigabytes to write. */
+const syncTimeoutMs = 600_000
 
 /** Throws when the home is in use by another process, or when something that Kiln needs is missing. */
 export async function openKiln(options: KilnOptions): Promise<Kiln> {
@@ -125,7 +127,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       end: (server) => endProcess(server),
     },
     syncFilesystem: async (path) => {
-      await run('sync', ['-f', path])
+      await run('sync', ['-f', path], { timeoutMs: syncTimeoutMs })
     },
     log,
     clock,
@@ -198,6 +200,8 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       await stopServing()
       stopServing = async () => {}
       await cloud.stopAllInstances(onStopped)
+      // Captures under way would bring the block server back; the next start takes them up again.
+      await cloud.stop()
       await supervisor.stop()
       await blocks.stopServer()
       await disks.reapStale()
@@ -280,12 +284,10 @@ async function kilnLinux(
     sizeBytes: built.virtualSizeBytes,
   }
   const record = join(home.cacheDir, `seed-${built.sha256.slice(0, 32)}.json`)
-  const known = await readFile(record, 'utf8').then(
-    (text) => JSON.parse(text) as { root: string },
-    () => undefined,
-  )
+  const known = await readFile(record, 'utf8').then(parseSeedRecord, () => undefined)
   if (known && (await blocks.info(seedRegion, known.root).catch(() => undefined))) return { ...about, root: known.root }
   onProgress(`storing the blocks of ${built.name}`)
+  await blocks.openRegion(seedRegion)
   const sizeBytes = built.virtualSizeBytes
   const source = await deps.disks.openForReading({ base: null, layers: [built.imagePath] }, sizeBytes)
   try {
@@ -295,6 +297,15 @@ async function kilnLinux(
     return { ...about, root }
   } finally {
     await source.close()
+  }
+}
+
+/** Undefined for one that lost its content when the power failed: then the blocks are stored anew. */
+function parseSeedRecord(text: string): { root: string } | undefined {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
   }
 }
 

@@ -15,6 +15,8 @@ import { decodeObject, encodedBytesMax, encodeObject } from './object-codec.ts'
 import { type BlockStore, CorruptObject, type Hash, MissingObject, type ObjectKind, objectKinds } from './store.ts'
 import { hasCode, realFiles, type StoreFiles } from './store-files.ts'
 
+/** Written last when a store is made: where it is, there is a store. */
+export const formatFile = 'format'
 const formatLine = 'kiln block store 1\n'
 
 export interface LocalStoreOptions {
@@ -31,7 +33,7 @@ export interface LocalStoreOptions {
 /** Throws when the folder is missing (readers only), is of a layout that this version does not know, or cannot be made. */
 export async function openLocalStore(options: LocalStoreOptions): Promise<LocalStore> {
   const { directory, files = realFiles } = options
-  const formatPath = join(directory, 'format')
+  const formatPath = join(directory, formatFile)
   if (options.access === 'write') await lay(directory, formatPath, files)
   const format = await files.read(formatPath).catch((error) => {
     throw new Error(`there is no block store in ${directory}`, { cause: error })

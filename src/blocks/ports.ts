@@ -46,7 +46,13 @@ export interface VolumeReads {
   bytesServed: number
 }
 
+/**
+ * A region's store is made once, by {@link SnapshotBlocks.openRegion}. Everything else needs it to be there: a store that
+ * is gone (its disk not mounted, its folder moved away) is an error that says so, and no empty one takes its place.
+ */
 export interface SnapshotBlocks {
+  /** Makes the store of a region that nobody has used before. Can be repeated. */
+  openRegion(region: string): Promise<void>
   /**
    * Reads a frozen disk into the region's store and commits; the root's name. With a parent, only extents whose
    * allocation depth is at most `changedDepth` are read; the rest is the parent's. Can be repeated: blocks already
@@ -67,7 +73,8 @@ export interface SnapshotBlocks {
   materialize(request: { region: string; root: Hash; path: string }, progress?: Progress): Promise<void>
   info(region: string, root: Hash): Promise<RootInfo>
   /**
-   * Makes sure that the block server runs and tells how to read a snapshot as the backing of that volume.
+   * Makes sure that the block server runs and tells how to read a snapshot as the backing of that volume. Throws when
+   * the region's store or the snapshot is not there.
    * `exportName` says everything that the server must know, so a restarted server needs no other state.
    */
   serve(request: { region: string; root: Hash; volumeId: string }): Promise<{ socketPath: string; exportName: string }>

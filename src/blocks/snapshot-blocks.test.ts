@@ -1,5 +1,5 @@
 /** The room as the cloud uses it, with real processes on both sides. */
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
@@ -44,6 +44,7 @@ async function captureDisk({ folder }: Home, blocks: LocalSnapshotBlocks, region
   const [disk, raw] = [join(folder, 'disk.qcow2'), join(folder, 'raw')]
   await makeLayer(disk, sizeBytes, ['write -P 1 0 3M', 'write -P 2 60M 100k'])
   await flatten([disk], raw)
+  await blocks.openRegion(region)
   const { root, info } = await blocks.capture({
     region,
     source: await serveChain(folder, [disk]),
@@ -58,6 +59,7 @@ test('an image goes from the seed store to two regions, is served there, and cou
   const home = await setUp()
   const blocks = home.open()
   const { root, raw } = await captureDisk(home, blocks, seedRegion)
+  for (const region of ['us-east-1', 'eu-west-1']) await blocks.openRegion(region)
   expect(await blocks.copy({ root, fromRegion: seedRegion, toRegion: 'us-east-1' })).toMatchObject({
     blocksMoved: 2,
     blocksPresent: 5,
@@ -127,8 +129,35 @@ test('a server that cannot come up is an error that names its log', async () => 
     ...{ syncFilesystem, log: silentLog, clock: systemClock },
     server: { ...serverControl, start: (command) => serverControl.start({ ...command, args: ['--nonsense'] }) },
   })
-  const serving = blocks.serve({ region: 'us-east-1', root: 'a'.repeat(64), volumeId })
-  await expect(serving).rejects.toThrow(`see ${join(folder, 'run', 'blocks.log')}`)
+  await expect(blocks.superviseServer()).rejects.toThrow(`see ${join(folder, 'run', 'blocks.log')}`)
+})
+
+test('a store that is gone is an error until it is back, and no empty one takes its place', async () => {
+  const home = await setUp()
+  const writer = home.open()
+  const { root } = await captureDisk(home, writer, 'us-east-1')
+  const [store, away] = [join(home.folder, 'regions', 'us-east-1', 'store'), join(home.folder, 'away')]
+  await rename(store, away)
+  // The daemon that wrote it, and one that starts without it.
+  const source = await serveChain(home.folder, [join(home.folder, 'disk.qcow2')])
+  for (const blocks of [writer, home.open()]) {
+    const attempts = [
+      () => blocks.capture({ region: 'us-east-1', source, sizeBytes, parent: null }),
+      () => blocks.copy({ root, fromRegion: 'us-east-1', toRegion: 'us-east-1' }),
+      () => blocks.serve({ region: 'us-east-1', root, volumeId }),
+    ]
+    for (const attempt of attempts) {
+      await expect(attempt()).rejects.toThrow(`region us-east-1 has no block store in ${store}`)
+      await expect(readdir(store)).rejects.toThrow('ENOENT')
+    }
+    // As it looks when the disk that holds the store is not mounted.
+    await mkdir(store)
+    await expect(attempts[0]!()).rejects.toThrow('no block store')
+    expect(await readdir(store)).toEqual([])
+    await rmdir(store)
+  }
+  await rename(away, store)
+  expect((await writer.capture({ region: 'us-east-1', source, sizeBytes, parent: null })).root).toBe(root)
 })
 
 test('what does not exist, or cannot be named, is refused and makes nothing', async () => {

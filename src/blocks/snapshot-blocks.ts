@@ -6,7 +6,7 @@ import type { Log } from '../lib/log.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
 import { formatExportName, regionStorePath } from './export-name.ts'
-import { type LocalStore, openLocalStore } from './local-store.ts'
+import { formatFile, type LocalStore, openLocalStore } from './local-store.ts'
 import { materialize } from './materialize.ts'
 import type { SnapshotBlocks } from './ports.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
@@ -55,14 +55,17 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
   let serverWanted = true
 
   return {
+    async openRegion(region) {
+      await stores.open(region)
+    },
+
     async capture({ region, source, sizeBytes, parent }, progress = {}) {
-      // An increment's parent is in the store already: a missing one must not be covered up by a new folder.
-      const store = await (parent ? stores.existing(region) : stores.openOrMake(region))
+      const store = await stores.existing(region)
       return await capture({ store, source, sizeBytes, parent }, progress, clock)
     },
 
     async copy({ root, fromRegion, toRegion }, progress = {}) {
-      const [source, target] = [await stores.existing(fromRegion), await stores.openOrMake(toRegion)]
+      const [source, target] = [await stores.existing(fromRegion), await stores.existing(toRegion)]
       return await copySnapshot({ root, source, target, mayLink: fromRegion === seedRegion }, progress, clock)
     },
 
@@ -76,6 +79,8 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
 
     async serve({ region, root, volumeId }) {
       const exportName = formatExportName({ region, root, volumeId })
+      // Whoever is about to open the export would only learn that it cannot be had, after a while.
+      await readRoot(await stores.existing(region), root)
       serverWanted = true
       await server.ensure()
       return { socketPath, exportName }
@@ -113,13 +118,15 @@ class RegionStores {
 
   async existing(region: string): Promise<LocalStore> {
     const directory = regionStorePath(this.#regionsDir, region)
-    await access(directory).catch((error) => {
+    // The folder alone may be the place where a disk is mounted at other times.
+    await access(join(directory, formatFile)).catch((error) => {
       throw new Error(`region ${region} has no block store in ${directory}`, { cause: error })
     })
-    return await this.openOrMake(region)
+    return await this.open(region)
   }
 
-  async openOrMake(region: string): Promise<LocalStore> {
+  /** Makes the store where there is none. */
+  async open(region: string): Promise<LocalStore> {
     const opened = this.#open.get(region)
     if (opened) return await opened
     const opening = openLocalStore({

@@ -122,6 +122,7 @@ const seedBytes = 1024 ** 3
 /** A public image whose blocks were captured from a real disk. */
 async function seedImage(home: Home, { disks }: CloudDeps, blocks: SnapshotBlocks): Promise<PublicImage> {
   const path = join(home.root, 'seed.qcow2')
+  await blocks.openRegion(seedRegion)
   await disks.createLayer(path, seedBytes)
   await run('qemu-io', ['-c', 'write -P 7 0 64k', path])
   const source = await disks.openForReading({ base: null, layers: [path] }, seedBytes)

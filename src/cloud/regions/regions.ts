@@ -36,7 +36,8 @@ export class Regions {
     if (this.#open.has(region)) return
     await this.#deps.locks.hold(`region:${region}`, async () => {
       if (this.#open.has(region)) return
-      const { state, clock } = this.#deps
+      const { state, blocks, clock } = this.#deps
+      if (!(await this.opened()).includes(region)) await blocks.openRegion(region)
       for (const image of this.#publicImages) await this.#register(region, image)
       await state.settings.markRegionOpen(region, clock.now())
       this.#open.add(region)
