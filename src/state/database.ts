@@ -2,6 +2,7 @@ import { CamelCasePlugin, type Dialect, Kysely } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import * as first from './migrations/0001-first.ts'
 import * as volumes from './migrations/0002-volumes.ts'
+import * as madeLayers from './migrations/0003-made-layers.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -10,6 +11,7 @@ export type Db = Kysely<Database>
 const migrations: Record<string, Migration> = {
   '0001-first': first,
   '0002-volumes': volumes,
+  '0003-made-layers': madeLayers,
 }
 
 export function openDatabase(dialect: Dialect): Db {

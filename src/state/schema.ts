@@ -243,6 +243,8 @@ export interface VolumeLayersTable {
   fileName: string
   /** The snapshot that this layer was frozen for; null for the layer that is written. */
   snapshotId: string | null
+  /** Its file was made: should it be missing from then on, what was written to it is lost. */
+  isMade: Flag
 }
 
 export interface VolumeAttachmentsTable {

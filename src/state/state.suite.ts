@@ -222,14 +222,25 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     })
 
     test('one layer of a volume is made once, and layers come lowest first', async () => {
-      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 1, fileName: 'b', snapshotId: null })
-      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 0, fileName: 'a', snapshotId: 'snap-1' })
-      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 1, fileName: 'other', snapshotId: null })
-      expect((await state.volumes.layers('vol-1')).map((layer) => layer.fileName)).toEqual(['a', 'b'])
+      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 1, fileName: 'b', snapshotId: null, isMade: 0 })
+      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 0, fileName: 'a', snapshotId: 'snap-1', isMade: 0 })
+      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 1, fileName: 'other', snapshotId: null, isMade: 0 })
+      await state.volumes.markLayersMade('vol-1', [0])
+      const layers = await state.volumes.layers('vol-1')
+      expect(layers.map(({ fileName, isMade }) => [fileName, isMade])).toEqual([
+        ['a', 1],
+        ['b', 0],
+      ])
     })
 
     test('a volume has its newest modification, which goes with it', async () => {
-      await state.volumes.insert(volume('vol-1'), { volumeId: 'vol-1', seq: 0, fileName: 'a', snapshotId: null })
+      await state.volumes.insert(volume('vol-1'), {
+        volumeId: 'vol-1',
+        seq: 0,
+        fileName: 'a',
+        snapshotId: null,
+        isMade: 0,
+      })
       await state.volumeModifications.put(modification('vol-1', { state: 'completed', startedAt: 1 }))
       await state.volumeModifications.put(modification('vol-1', { targetSizeGib: 9 }))
       const list = async (filters: Filter[]) =>
@@ -253,7 +264,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
         volume('vol-leaving', { baseRoot: 'r', state: 'deleting' }),
       ]
       for (const row of rows)
-        await state.volumes.insert(row, { volumeId: row.id, seq: 0, fileName: 'a', snapshotId: null })
+        await state.volumes.insert(row, { volumeId: row.id, seq: 0, fileName: 'a', snapshotId: null, isMade: 0 })
       const due = async (limit: number) => (await state.volumes.notHydrated(5000, limit)).map((row) => row.id)
       expect(await due(10)).toEqual(['vol-one', 'vol-two'])
       expect(await due(1)).toEqual(['vol-one'])

@@ -156,6 +156,16 @@ export class VolumeRepository {
       .execute()
   }
 
+  /** Those layers have files from now on. */
+  async markLayersMade(volumeId: string, seqs: readonly number[]): Promise<void> {
+    await this.#db
+      .updateTable('volumeLayers')
+      .set({ isMade: 1 })
+      .where('volumeId', '=', volumeId)
+      .where('seq', 'in', [...seqs])
+      .execute()
+  }
+
   async attach(row: Insertable<VolumeAttachmentsTable>): Promise<void> {
     await this.#db.insertInto('volumeAttachments').values(row).execute()
   }

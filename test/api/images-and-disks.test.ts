@@ -1,5 +1,6 @@
 /** Images, snapshots and volumes as users see them, on a real block store with real disk files. */
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
@@ -14,8 +15,10 @@ import {
   DescribeImagesCommand,
   DescribeSnapshotsCommand,
   DescribeVolumesCommand,
+  RebootInstancesCommand,
   RegisterImageCommand,
   type Snapshot,
+  StartInstancesCommand,
   StopInstancesCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
@@ -171,6 +174,31 @@ test('an image whose blocks cannot be stored fails, says why, and frees its name
   expect((await caller.imageOf(id, 'unlucky')).State).toBe('available')
   await caller.ec2.send(new DeleteSnapshotCommand({ SnapshotId: failed.BlockDeviceMappings![0]!.Ebs!.SnapshotId! }))
   await caller.ec2.send(new DeregisterImageCommand({ ImageId: failed.ImageId! }))
+})
+
+test('a volume whose files are gone is never taken for an empty one', async () => {
+  const [instance] = await caller.launch()
+  const id = instance.InstanceId!
+  const volumeId = instance.BlockDeviceMappings![0]!.Ebs!.VolumeId!
+  await write(volumeId, 'write -P 6 0 64k')
+  const folder = join(served().deps.volumesDir, volumeId)
+  const start = () => caller.ec2.send(new StartInstancesCommand({ InstanceIds: [id] }))
+  await rename(folder, `${folder}.away`)
+
+  const lost = expect.stringMatching(`file ${folder}/layer-0000.qcow2 of volume ${volumeId} is missing`)
+  expect(await snapshotOf(volumeId)).toMatchObject({ State: 'error', StateMessage: lost })
+  await caller.ec2.send(new RebootInstancesCommand({ InstanceIds: [id] }))
+  expect((await caller.reaches(id, 'stopped')).StateReason!.Message).toEqual(lost)
+  await start()
+  expect((await caller.reaches(id, 'stopped')).StateReason!.Message).toEqual(lost)
+  expect(existsSync(folder)).toBe(false)
+
+  await rename(`${folder}.away`, folder)
+  await start()
+  await caller.reaches(id, 'running')
+  const whole = await snapshotOf(volumeId)
+  expect(whole.State).toBe('completed')
+  expect((await contentOf(whole.SnapshotId!, 4096))[0]).toBe(6)
 })
 
 test('an image does not shrink the volumes of its instance', async () => {

@@ -147,7 +147,7 @@ test('volumes that a crash left on their way out go at the next start', async ()
     [kept, 'available'],
     [leaving, 'deleting'],
   ] as const) {
-    const layer = { volumeId: id, seq: 0, fileName: 'layer-0000.qcow2', snapshotId: null }
+    const layer = { volumeId: id, seq: 0, fileName: 'layer-0000.qcow2', snapshotId: null, isMade: 0 } as const
     await state.volumes.insert({ ...about, ...bare, id, state: is }, layer)
   }
   await testCloud.close()

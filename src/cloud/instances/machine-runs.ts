@@ -3,6 +3,7 @@
  * snapshot never freezes a disk that is just being opened.
  */
 import { waitFor } from '../../lib/clock.ts'
+import { messageOf } from '../../lib/errors.ts'
 import { OperationFailure } from '../../operations/operation.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { CloudDeps } from '../deps.ts'
@@ -10,6 +11,7 @@ import { applyVpc } from '../network/plan.ts'
 import type { MachineSpec } from '../ports.ts'
 import type { VolumeDisks } from '../volumes/volume-disks.ts'
 import { instanceTypes, machineSize } from './instance-types.ts'
+import { enqueueStop } from './stop-operation.ts'
 
 const pollMs = 50
 const pressAgainMs = 3000
@@ -122,18 +124,32 @@ export class MachineRuns {
     })
   }
 
-  /** Leaves an instance that {@link betweenRuns} could not finish with to the reconcilers. */
+  /** Ends what {@link betweenRuns} could not finish: the instance runs again, or stops with the reason. */
   async letGo(instanceId: string, holder: string): Promise<void> {
     await this.#deps.locks.hold(instanceId, async () => {
       const instance = await this.#deps.state.instances.get(instanceId)
       if (instance?.heldBy !== holder) return
       if (instance.state === 'running') {
-        await this.#powerOnHeld(instance).catch((error) =>
-          this.#deps.log.error({ err: error, instance: instanceId }, 'the instance did not come up again'),
-        )
+        await this.#powerOnHeld(instance).catch((error) => this.#stopWith(instance, error))
       }
       await this.#release(instanceId, holder)
     })
+  }
+
+  /** The instance stops, and says why it did not come up again. */
+  async #stopWith(instance: Instance, error: unknown): Promise<void> {
+    const { state, operations, log } = this.#deps
+    log.error({ err: error, instance: instance.id }, 'the instance did not come up again')
+    const reason = {
+      stateReasonCode: 'Server.InternalError',
+      stateReasonMessage: `Server.InternalError: power-on: ${messageOf(error)}`,
+      stateTransitionReason: 'Server.InternalError',
+    }
+    await state.transaction(async (tx) => {
+      if (!(await tx.instances.move(instance.id, ['running'], { ...reason, state: 'stopping' }))) return
+      await enqueueStop(this.#deps, tx, instance, { force: true })
+    })
+    operations.wake()
   }
 
   async #release(instanceId: string, holder: string): Promise<void> {

@@ -1,8 +1,9 @@
 /**
  * Volumes as files: the qcow2 layers of each, what lies under them, and how their tops are frozen.
  *
- * The rows come first, the files follow. A layer that the state names and the disk lacks is the empty top that a crash
- * kept from being made, so {@link VolumeDisks.chain} makes it; a file that the state does not name is litter.
+ * The rows come first, the files follow, and then the rows say that the files were made. A layer without a file is made
+ * by {@link VolumeDisks.chain} when none was made before; otherwise what was written to it is lost, and an empty file must
+ * not stand in for it. A file that the state does not name is litter.
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
@@ -49,6 +50,7 @@ export class VolumeDisks {
     const top = all.findIndex((layer) => layer.snapshotId === snapshotId)
     if (top < 0) throw new Error(`volume ${volume.id} has no layer frozen for ${snapshotId}`)
     const layers = all.slice(0, top + 1)
+    this.#checkMade(layers)
     return { chain: await this.#chainOf(volume, layers), layers }
   }
 
@@ -89,15 +91,20 @@ export class VolumeDisks {
   }
 
   async #ensureFiles(volume: Volume, layers: readonly VolumeLayer[]): Promise<void> {
+    this.#checkMade(layers)
+    const fresh = layers.filter((layer) => !layer.isMade)
+    if (fresh.length === 0) return
     await mkdir(this.folderOf(volume.id), { recursive: true, mode: 0o700 })
-    const paths = layers.map((layer) => this.pathOf(layer))
-    const newest = paths.findLastIndex((path) => existsSync(path))
-    for (const [index, path] of paths.entries()) {
-      if (existsSync(path)) continue
-      // Layers are made lowest first: under one that is there, a missing one was lost, with what was written to it.
-      if (index < newest) throw new OperationFailure(`layer ${path} of volume ${volume.id} is missing`)
-      await this.#deps.disks.createLayer(path, volume.sizeGib * gib)
+    for (const path of fresh.map((layer) => this.pathOf(layer))) {
+      if (!existsSync(path)) await this.#deps.disks.createLayer(path, volume.sizeGib * gib)
     }
+    const seqs = fresh.map((layer) => layer.seq)
+    await this.#deps.state.volumes.markLayersMade(volume.id, seqs)
+  }
+
+  #checkMade(layers: readonly VolumeLayer[]): void {
+    const lost = layers.find((layer) => layer.isMade && !existsSync(this.pathOf(layer)))
+    if (lost) throw new OperationFailure(`file ${this.pathOf(lost)} of volume ${lost.volumeId} is missing`)
   }
 
   /**
@@ -125,7 +132,7 @@ export class VolumeDisks {
         await tx.snapshots.update(snapshotId, { sizeGib: volume.sizeGib })
         const seq = top.seq + 1
         await tx.volumes.updateLayer(volumeId, top.seq, { snapshotId })
-        await tx.volumes.addLayer({ volumeId, seq, fileName: layerFileName(seq), snapshotId: null })
+        await tx.volumes.addLayer({ volumeId, seq, fileName: layerFileName(seq), snapshotId: null, isMade: 0 })
       }
     })
     const tops: { volumeId: string; newLayerPath: string }[] = []
@@ -177,8 +184,9 @@ export class VolumeDisks {
 
   /** Removes the volume's files and counters. The rows go first. */
   async remove(volumeId: string): Promise<void> {
-    await rm(this.folderOf(volumeId), { recursive: true, force: true })
+    // The folder last: as long as it is there, a removal that a crash broke off is taken up again.
     await this.#deps.blocks.forgetVolume(volumeId)
+    await rm(this.folderOf(volumeId), { recursive: true, force: true })
   }
 }
 

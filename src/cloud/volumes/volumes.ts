@@ -50,7 +50,7 @@ export class Volumes {
     const id = newId('volume', random)
     return {
       volume: { ...scope, ...volume, id, state, ...newVolume, createdAt: clock.now() },
-      layer: { volumeId: id, seq: 0, fileName: layerFileName(0), snapshotId: null },
+      layer: { volumeId: id, seq: 0, fileName: layerFileName(0), snapshotId: null, isMade: 0 },
     }
   }
 
