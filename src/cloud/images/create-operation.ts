@@ -60,7 +60,7 @@ export function createImageOperation(
       await becomeFailed(deps, subjectId, `${step}: ${message}`)
       for (const { snapshotId } of input.freeze) {
         if (await state.operations.hasAny(snapshotId)) continue
-        const stateMessage = `${subjectId} could not be created`
+        const stateMessage = `${subjectId} could not be created: ${step}: ${message}`
         await state.snapshots.move(snapshotId, ['pending'], { state: 'error', stateMessage })
       }
     },

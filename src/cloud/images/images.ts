@@ -3,6 +3,7 @@ import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { regionNames } from '../../lib/regions.ts'
 import type { Image, ImageBlockDevice, ImageListRequest } from '../../state/images.ts'
+import type { Instance } from '../../state/instances.ts'
 import type { Page } from '../../state/listing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
@@ -148,12 +149,7 @@ export class Images {
         `InstanceId '${instance.id}' has an instance-store root: bundle it instead of creating an image`,
       )
     }
-    if (instance.state !== 'running' && instance.state !== 'stopped') {
-      throw new KilnError(
-        'IncorrectState',
-        `Instance '${instance.id}' is ${instance.state}: an image is created of one that is running or stopped`,
-      )
-    }
+    checkState(instance)
     const attachments = await state.volumes.attachmentsOfInstances([instance.id])
     const volumes = await state.volumes.many(attachments.map((attachment) => attachment.volumeId))
     const present = devicesOf(attachments, volumes)
@@ -177,6 +173,8 @@ export class Images {
       sourceImageRegion: scope.region,
     })
     await state.transaction(async (tx) => {
+      // Once its snapshots are pending, an instance that is terminated keeps its volumes for them.
+      checkState((await tx.instances.get(instance.id))!)
       await checkNameIsFree(tx, scope, request.name)
       const freeze: FreezeRequest[] = []
       for (const device of devices) {
@@ -349,6 +347,14 @@ export class Images {
       return error.code === 'InvalidSnapshot.InUse' ? 'skipped' : 'client-error'
     }
   }
+}
+
+function checkState({ id, state }: Instance): void {
+  if (state === 'running' || state === 'stopped') return
+  throw new KilnError(
+    'IncorrectState',
+    `Instance '${id}' is ${state}: an image is created of one that is running or stopped`,
+  )
 }
 
 function mergeTags(base: readonly Tag[], over: readonly Tag[]): Tag[] {

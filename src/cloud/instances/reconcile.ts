@@ -15,18 +15,28 @@ const recheckMs = 60_000
 
 /** One pass over the machines of this host. */
 export async function reconcileMachines(deps: CloudDeps): Promise<void> {
-  const { state, machines, log } = deps
+  const { state, machines, locks } = deps
+  // Work on a machine is done under its instance's lock: whoever looks at both must not do so in the middle of it.
   for (const instance of await state.instances.inStates(['running'])) {
-    if (instance.heldBy === null && !deps.locks.isHeld(instance.id)) await followMachine(deps, instance)
+    if (instance.heldBy !== null || locks.isHeld(instance.id)) continue
+    await locks.hold(instance.id, () => followMachine(deps, instance))
   }
   const ids = await machines.list()
   const rows = new Map((await state.instances.many(ids)).map((row) => [row.id, row]))
   for (const id of ids) {
-    const row = rows.get(id)
-    if ((row && mayHaveMachine.has(row.state)) || deps.locks.isHeld(id)) continue
-    log.warn({ instance: id, state: row?.state ?? 'unknown' }, 'a machine runs that should not: it is switched off')
-    await machines.destroy(id)
+    if (isExpected(rows.get(id)) || locks.isHeld(id)) continue
+    await locks.hold(id, () => endStray(deps, id))
   }
+}
+
+const isExpected = (row: Instance | undefined) => row !== undefined && mayHaveMachine.has(row.state)
+
+/** Switches a machine off that nobody asked for, unless its instance was started since that was seen. */
+async function endStray({ state, machines, log }: CloudDeps, id: string): Promise<void> {
+  const row = await state.instances.get(id)
+  if (isExpected(row)) return
+  log.warn({ instance: id, state: row?.state ?? 'unknown' }, 'a machine runs that should not: it is switched off')
+  await machines.destroy(id)
 }
 
 /** A running instance follows its machine: a guest that switched itself off, or a machine that is gone. */
@@ -48,6 +58,7 @@ async function followMachine(deps: CloudDeps, instance: Instance): Promise<void>
   const terminates =
     instance.rootDeviceType === 'instance-store' || (isGuests && instance.shutdownBehavior === 'terminate')
   const moved = await deps.state.transaction(async (tx) => {
+    if ((await tx.instances.get(instance.id))?.heldBy !== null) return false
     const next = terminates ? 'shutting-down' : 'stopping'
     if (!(await tx.instances.move(instance.id, ['running'], { ...reason, state: next }))) return false
     if (terminates) await enqueueTermination(deps, tx, instance)

@@ -20,6 +20,15 @@ export function terminateOperation(
   volumes: Volumes,
 ): OperationKind<Record<string, never>, unknown> {
   const { state, clock, timing } = deps
+
+  /** From then on no snapshot of the volume can be asked for; false while one that was is still being made. */
+  const leave = (volumeId: string) =>
+    state.transaction(async (tx) => {
+      if ((await tx.snapshots.pendingOf(volumeId)).length > 0) return false
+      await tx.volumes.move(volumeId, ['in-use'], 'deleting')
+      return true
+    })
+
   return {
     kind: terminateKind,
     lane: 'stop',
@@ -40,8 +49,7 @@ export function terminateOperation(
             const { volumeId } = attachment
             if (attachment.deleteOnTermination === 1) {
               // A snapshot or an image that was asked for before the termination still needs the volume.
-              if ((await state.snapshots.pendingOf(volumeId)).length > 0) return { againInMs: 200 }
-              await state.volumes.move(volumeId, ['in-use'], 'deleting')
+              if (!(await leave(volumeId))) return { againInMs: 200 }
               await volumes.destroy(volumeId)
               log.info({ volume: volumeId }, 'deleted with its instance')
             } else {
