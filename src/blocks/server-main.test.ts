@@ -2,15 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock, waitFor } from '../lib/clock.ts'
 import { endProcess, isAlive, run, signalProcess } from '../lib/programs.ts'
 import { capture } from './capture.ts'
 import { formatExportName } from './export-name.ts'
 import { blockBytes, hashOf, leafSpanBytes } from './format.ts'
 import { connectNbd } from './nbd/client.ts'
+import { answersNbd } from './nbd/probe.ts'
 import type { Hash } from './store.ts'
-import { blockServerScript, serverArgs, startBlockServer } from './testing/block-server.ts'
+import { blockServerScript, serverArgs, serverControl, startBlockServer } from './testing/block-server.ts'
 import { flatten, makeLayer, nbdImage, nbdOptions, serveChain } from './testing/qemu-disks.ts'
 import { openStore, patternBlock, putSnapshot } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
@@ -49,6 +50,19 @@ function expectedAt(offset: number, length: number): Buffer {
     block.copy(bytes, Math.max(place * blockBytes - offset, 0), Math.max(offset - place * blockBytes, 0))
   return bytes
 }
+
+test('a server that cannot write its log serves on', async () => {
+  const folder = await temporaryFolder()
+  const command = { script: blockServerScript, args: serverArgs(folder), logPath: '/dev/full' }
+  const server = await serverControl.start(command)
+  onTestFinished(() => endProcess(server))
+  const answers = async () => (await answersNbd(join(folder, 'blocks.sock'))) || undefined
+  expect(await waitFor(systemClock, answers, { everyMs: 20, timeoutMs: 10_000 })).toBe(true)
+  // What cannot be served is logged, too.
+  const refused = connectNbd({ socketPath: join(folder, 'blocks.sock'), exportName: 'none', contexts: [] })
+  await expect(refused).rejects.toThrow('export names are')
+  expect([isAlive(server), await answers()]).toEqual([true, true])
+})
 
 describe('what QEMU sees', () => {
   test('size, holes and bytes are those of the snapshot', async () => {

@@ -1,6 +1,6 @@
 /** How a command ends when it does not succeed. */
 import { CommanderError } from 'commander'
-import { messageOf } from '../lib/errors.ts'
+import { isDiskFull, messageOf } from '../lib/errors.ts'
 
 /** The command was typed in a way that cannot be meant; the message says what to type instead. */
 export class UsageError extends Error {}
@@ -14,7 +14,8 @@ export function exitCodeOf(error: unknown): 0 | 1 | 2 {
 
 /** What was thrown, as the one line that people and scripts get to see. */
 export function oneLine(error: unknown): string {
-  return messageOf(error)
+  const line = messageOf(error)
     .trim()
     .replace(/\s*\n\s*/g, ' | ')
+  return isDiskFull(error) ? `${line}: free some space on this disk, then type the command again` : line
 }

@@ -45,6 +45,7 @@ if (import.meta.main) {
     await kilnCommand().parseAsync()
   } catch (error) {
     if (!(error instanceof CommanderError)) process.stderr.write(`kiln: ${oneLine(error)}\n`)
-    process.exitCode = exitCodeOf(error)
+    // Not only the exit code: what a failed command has opened must not keep it alive.
+    process.exit(exitCodeOf(error))
   }
 }

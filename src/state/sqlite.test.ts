@@ -1,8 +1,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Kysely, sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { isDiskFull } from '../lib/errors.ts'
 import { lockHome } from './home-lock.ts'
+import { sqliteDialect } from './sqlite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
 
@@ -13,6 +16,26 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true }))
 
 stateSuite('SQLite', () => openState({ sqlitePath: join(folder, 'kiln.db') }))
+
+test('a transaction that finds no room says so, leaves nothing, and later ones go on', async () => {
+  const db = new Kysely<{ notes: { text: string } }>({ dialect: sqliteDialect(join(folder, 'small.db')) })
+  await db.schema.createTable('notes').addColumn('text', 'text').execute()
+  const write = (length: number) =>
+    db.transaction().execute(async (tx) => {
+      await tx.insertInto('notes').values({ text: 'short' }).execute()
+      await tx
+        .insertInto('notes')
+        .values({ text: 'x'.repeat(length) })
+        .execute()
+    })
+  await sql`pragma max_page_count = 8`.execute(db)
+  const error = await write(1_000_000).catch((thrown) => thrown)
+  expect([error.message, isDiskFull(error)]).toEqual(['database or disk is full', true])
+  expect(await db.selectFrom('notes').selectAll().execute()).toEqual([])
+  await write(1)
+  expect(await db.selectFrom('notes').selectAll().execute()).toHaveLength(2)
+  await db.destroy()
+})
 
 test('one process holds the lock of a home', () => {
   const lock = lockHome(join(folder, 'lock.db'))

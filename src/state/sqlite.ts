@@ -7,6 +7,13 @@ export function sqliteDialect(path: string): Dialect {
   return new SqliteDialect({ database: async () => openSqlite(path) })
 }
 
+const nothing: ReturnType<SqliteDatabase['prepare']> = {
+  reader: false,
+  all: () => [],
+  run: () => ({ changes: 0, lastInsertRowid: 0 }),
+  iterate: () => [][Symbol.iterator](),
+}
+
 function openSqlite(path: string): SqliteDatabase {
   const database = new DatabaseSync(path)
   database.exec(`
@@ -30,6 +37,9 @@ function openSqlite(path: string): SqliteDatabase {
   return {
     close: () => database.close(),
     prepare: (sql) => {
+      // Without room for a write SQLite takes the whole transaction back by itself. To do so again would be an error,
+      // and hide the first one.
+      if (sql === 'rollback' && !database.isTransaction) return nothing
       const statement = prepare(sql)
       return {
         reader: statement.columns().length > 0,

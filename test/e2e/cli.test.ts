@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePresence, presenceOf } from '../../src/cli/leftovers.ts'
 import { homeAt } from '../../src/lib/home.ts'
 import { ProgramError, run } from '../../src/lib/programs.ts'
-import { cleanEnvironment, kilnProgram, type RunningKiln, repositoryRoot, startKiln } from './support/kiln.ts'
+import { cleanEnvironment, kilnProgram, newHome, type RunningKiln, repositoryRoot, startKiln } from './support/kiln.ts'
 
 /** How a command ended that was to fail. */
 async function failure(command: Promise<string>): Promise<{ code: number | null; said: string }> {
@@ -26,6 +26,22 @@ describe('the kiln command on a home with simulated machines', () => {
     kiln = await startKiln()
   })
   afterAll(() => kiln.cleanup())
+
+  test('a daemon that cannot begin ends, and gives the home back', async () => {
+    const home = await newHome()
+    const obstacle = join(home, 'settings.json.new')
+    const serve = () => run(kilnProgram, ['serve', '--home', home, '--port', '0', '--machines', 'simulated'])
+    try {
+      await mkdir(obstacle)
+      expect(await failure(serve())).toMatchObject({ code: 1, said: expect.stringContaining('EISDIR') })
+      // Not that the home is in use: the lock is free, and the same obstacle is met.
+      expect(await failure(serve())).toMatchObject({ code: 1, said: expect.stringContaining('EISDIR') })
+    } finally {
+      await rm(obstacle, { recursive: true, force: true })
+      await kiln.command('down', '--all', '--home', home)
+      await rm(home, { recursive: true, force: true })
+    }
+  })
 
   test('health says what serves', async () => {
     const response = await fetch(`${kiln.url}/_kiln/health`)

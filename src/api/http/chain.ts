@@ -1,5 +1,5 @@
 /** The way of one request through the API edge: {@link chain} is all of it, in order. */
-import { KilnError, messageOf } from '../../lib/errors.ts'
+import { isDiskFull, KilnError, messageOf } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { regionNames } from '../../lib/regions.ts'
 import { encodeError } from '../ec2/codec/encode.ts'
@@ -166,6 +166,9 @@ async function callService(exchange: Exchange, { log }: ChainSettings): Promise<
 function publicError(thrown: unknown, { requestId, audit }: Exchange, { log }: ChainSettings): KilnError {
   if (thrown instanceof KilnError && thrown.code !== 'InternalError') return thrown
   log.error({ err: thrown, requestId, action: audit.action }, `request failed: ${messageOf(thrown)}`)
+  if (isDiskFull(thrown)) {
+    return new KilnError('Unavailable', 'The disk of the host is full: free some space there, then ask again.')
+  }
   return new KilnError(
     'InternalError',
     `An internal error has occurred. The log has its cause under the request id ${requestId}.`,

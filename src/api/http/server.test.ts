@@ -96,6 +96,21 @@ describe('an operation that Kiln serves', () => {
     expect(lines.join()).toContain('NoSuchMember')
   })
 
+  test('that finds the disk full says so', async () => {
+    const handlers: Ec2Handlers<EmptyCloud> = {
+      DescribeImages: async () => {
+        throw Object.assign(new Error('database or disk is full'), { code: 'ERR_SQLITE_ERROR', errcode: 13 })
+      },
+      DescribeRegions: async () => {
+        throw new Error('a file', { cause: Object.assign(new Error('no space'), { code: 'ENOSPC' }) })
+      },
+    }
+    await start({ handlers })
+    const full = { name: 'Unavailable', message: expect.stringContaining('disk of the host is full') }
+    expect(await failure(client!.send(new DescribeImagesCommand({})))).toMatchObject(full)
+    expect(await failure(client!.send(new DescribeRegionsCommand({})))).toMatchObject(full)
+  })
+
   test('is not run by a dry run, which is validated all the same', async () => {
     let runs = 0
     const handlers: Ec2Handlers<EmptyCloud> = {

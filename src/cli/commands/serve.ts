@@ -86,8 +86,8 @@ async function serve(flags: ServeFlags): Promise<void> {
     ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, volumeLimits: flags.volumeLimits, log },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })
-  await writeHomeSettings(home, settings)
   try {
+    await writeHomeSettings(home, settings)
     const url = await kiln.serve(flags)
     serving = kiln
     print(`kiln ready ${url}`)
