@@ -1,5 +1,6 @@
 /** What the state promises, the same on every database. A database adopts it with `stateSuite(name, open)`. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { systemClock } from '../lib/clock.ts'
 import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
 import type { Instance } from './instances.ts'
@@ -39,6 +40,21 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
       })
       await expect(failing).rejects.toThrow('stop here')
       expect(await state.images.get('ami-1')).toBeUndefined()
+    })
+
+    test('transactions come one after the other: what one has checked, no other changes meanwhile', async () => {
+      const takeName = (id: string) =>
+        state.transaction(async (tx) => {
+          if ((await tx.images.usingSnapshot('snap-1')).length > 0) return 'taken'
+          await systemClock.sleep(100)
+          await tx.images.insert(image(id, { name: id }), [device('/dev/xvda', 'snap-1')])
+          return 'took it'
+        })
+      const ids = ['ami-1', 'ami-2', 'ami-3', 'ami-4']
+      // Connections that are made only now would keep the transactions apart.
+      await Promise.all(ids.map((id) => state.images.get(id)))
+      const answers = await Promise.all(ids.map(takeName))
+      expect(answers.sort()).toEqual(['taken', 'taken', 'taken', 'took it'])
     })
 
     describe('filters', () => {

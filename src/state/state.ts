@@ -1,5 +1,5 @@
 /** Everything that is remembered, behind one door: a repository an aggregate, and transactions over them. */
-import type { Dialect } from 'kysely'
+import { type Dialect, sql } from 'kysely'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, migrate, openDatabase } from './database.ts'
 import { ImageRepository } from './images.ts'
@@ -30,10 +30,16 @@ export interface Repositories {
 }
 
 export interface State extends Repositories {
-  /** Runs `work` in one transaction: all of it is durable when this resolves, none of it when it rejects. */
+  /**
+   * Runs `work` in one transaction: all of it is durable when this resolves, none of it when it rejects. Transactions come
+   * one after the other, so what one has checked holds until its end.
+   */
   transaction<T>(work: (tx: Repositories) => Promise<T>): Promise<T>
   close(): Promise<void>
 }
+
+/** Names the turn that transactions wait for, among the advisory locks of a PostgreSQL database. */
+const transactionTurn = 4566
 
 /** Opens and upgrades the database: a SQLite file, or PostgreSQL when the place is a `postgres://` URL. */
 export async function openState(place: { sqlitePath: string } | { url: string }): Promise<State> {
@@ -47,7 +53,12 @@ export async function openState(place: { sqlitePath: string } | { url: string })
   }
   return {
     ...repositoriesOf(db),
-    transaction: (work) => db.transaction().execute((tx) => work(repositoriesOf(tx))),
+    transaction: (work) =>
+      db.transaction().execute(async (tx) => {
+        // SQLite has one writer anyway.
+        if ('url' in place) await sql`select pg_advisory_xact_lock(${transactionTurn})`.execute(tx)
+        return work(repositoriesOf(tx))
+      }),
     close: () => db.destroy(),
   }
 }
