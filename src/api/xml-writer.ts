@@ -5,6 +5,12 @@ const illegal =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must be found
   /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g
 
+/** Whether an answer can carry the text as it is. */
+export function isXmlText(text: string): boolean {
+  illegal.lastIndex = 0
+  return !illegal.test(text)
+}
+
 const special = /[&<>"'\r]/g
 
 // A carriage return is escaped because parsers turn a bare one into a line feed.

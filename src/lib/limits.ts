@@ -20,10 +20,12 @@ export const limits = {
   pageMax: 1000,
   filtersPerRequest: 50,
   valuesPerFilter: 200,
+  /** Characters of a filter's name or of one value; no text that can be filtered by is longer than 256. */
+  filterTextLength: 1024,
   /** `*` in one filter value. */
   wildcardsPerValue: 8,
   tagsPerResource: 50,
-  /** Resources of one CreateTags or DeleteTags. */
+  /** Resources of one CreateTags or DeleteTags, and tags of one DeleteTags. */
   taggedPerRequest: 1000,
   instanceTypesPerRequest: 100,
   /** Characters. */

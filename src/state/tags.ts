@@ -12,11 +12,24 @@ export interface Tag {
   value: string
 }
 
+/** SQLite takes no expression that nests deeper than 1000. */
+const tagsPerStatement = 200
+
 const tagRowFilters: FilterRules = {
   key: { column: 'tags.key' },
   'resource-id': { column: 'tags.resourceId' },
   'resource-type': { column: 'tags.resourceType' },
   value: { column: 'tags.value' },
+}
+
+/** `tag:KEY` means a tag of that key with one of those values. */
+function asRowFilters(filter: Filter): Filter[] {
+  if (!filter.name.startsWith('tag:')) return [filter]
+  const key = filter.name.slice('tag:'.length).replace(/[\\*?]/g, '\\$&')
+  return [
+    { name: 'key', values: [key] },
+    { name: 'value', values: filter.values },
+  ]
 }
 
 export class TagRepository {
@@ -59,17 +72,23 @@ export class TagRepository {
     resourceId: string,
     tags: readonly { key: string; value: string | undefined }[],
   ): Promise<void> {
-    let query = this.#db.deleteFrom('tags').where('accountId', '=', accountId).where('resourceId', '=', resourceId)
-    if (tags.length > 0) {
-      query = query.where((eb) =>
-        eb.or(
-          tags.map(({ key, value }) =>
-            value === undefined ? eb('key', '=', key) : eb.and([eb('key', '=', key), eb('value', '=', value)]),
-          ),
-        ),
-      )
+    const own = this.#db.deleteFrom('tags').where('accountId', '=', accountId).where('resourceId', '=', resourceId)
+    if (tags.length === 0) {
+      await own.execute()
+      return
     }
-    await query.execute()
+    for (let at = 0; at < tags.length; at += tagsPerStatement) {
+      const some = tags.slice(at, at + tagsPerStatement)
+      await own
+        .where((eb) =>
+          eb.or(
+            some.map(({ key, value }) =>
+              value === undefined ? eb('key', '=', key) : eb.and([eb('key', '=', key), eb('value', '=', value)]),
+            ),
+          ),
+        )
+        .execute()
+    }
   }
 
   /** All accounts' tags of resources that are no more. */
@@ -105,7 +124,8 @@ export class TagRepository {
       .orderBy('tags.resourceId')
       .orderBy('tags.key')
     if (request.filters?.length) {
-      const { filters, accountId } = request
+      const filters = request.filters.flatMap(asRowFilters)
+      const { accountId } = request
       query = query.where((eb) => filterCondition(eb as unknown as Builder, tagRowFilters, filters, accountId))
     }
     const page = request.page

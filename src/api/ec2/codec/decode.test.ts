@@ -87,6 +87,11 @@ describe('a query form', () => {
       'InvalidParameterValue: Value (colour) for parameter Attribute is invalid. Expected one of: blockDeviceMapping, bootMode, deregistrationProtection, description, imdsSupport, kernel, lastLaunchedTime, launchPermission, productCodes, ramdisk, sriovNetSupport, tpmSupport, uefiData.',
     ],
     [
+      'CreateTags',
+      'ResourceId.1=i-1&Tag.1.Key=a%00b',
+      'InvalidParameterValue: Value (a\u0000b) for parameter Tag.1.Key is invalid. It has a character that XML cannot carry.',
+    ],
+    [
       'ImportKeyPair',
       'KeyName=k&PublicKeyMaterial=secret!',
       'InvalidParameterValue: Value (…) for parameter PublicKeyMaterial is invalid. Base64 is expected.',

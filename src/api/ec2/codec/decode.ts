@@ -4,6 +4,7 @@
  */
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
+import { isXmlText } from '../../xml-writer.ts'
 import type { Member, Operation, ScalarKind, Shape, Structure } from '../model/model.ts'
 import { clipped } from './form.ts'
 import { type Parameter, parameterTree } from './parameters.ts'
@@ -80,6 +81,8 @@ function decodeScalar(kind: ScalarKind, from: Parameter, member: Member): Scalar
       `The parameter ${clipped(from.path)} is invalid. It is a single value and has no members.`,
     )
   }
+  // Such a text could be kept, but no answer could tell it: it would come back as another one.
+  if (!isXmlText(from.value)) throw invalid(from, from.value, 'It has a character that XML cannot carry.')
   const value = readScalar(kind, from.value)
   // What should have been base64 may be a secret that was pasted by mistake: never repeat it.
   if (value === undefined) throw invalid(from, kind === 'blob' ? '…' : from.value, expectations[kind])

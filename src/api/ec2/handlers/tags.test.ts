@@ -80,6 +80,15 @@ test('wrong requests are refused in EC2’s words, and put no tag anywhere', asy
     ['CreateTags', { Resources: Array(1001).fill(vpc), Tags: good }, 'InvalidParameterValue', 'ResourceId'],
     ['DeleteTags', {}, 'MissingParameter', 'ResourceId'],
     ['DeleteTags', { Resources: [vpc], Tags: [{ Value: 'b' }] }, 'InvalidParameterValue', 'Tag key'],
+    ['DeleteTags', { Resources: [vpc], Tags: [{ Key: 'aws:x' }] }, 'InvalidParameterValue', 'aws:'],
+    ['DeleteTags', { Resources: [vpc], Tags: Array(1001).fill({ Key: 'a' }) }, 'InvalidParameterValue', 'Tag'],
+    ['CreateTags', { Resources: [vpc], Tags: [{ Key: 'a', Value: '\u0000' }] }, 'InvalidParameterValue', 'Tag.1.Value'],
+    [
+      'DescribeTags',
+      { Filters: [{ Name: 'key', Values: [`${'x'.repeat(60_000)}*`] }] },
+      'InvalidParameterValue',
+      '1024',
+    ],
     ['DescribeTags', { Filters: [{ Name: 'nope', Values: ['x'] }] }, 'InvalidParameterValue', "'nope'"],
     ['DescribeTags', { MaxResults: 4 }, 'InvalidParameterValue', 'maxResults'],
     ['DescribeTags', { NextToken: 'x' }, 'InvalidPaginationToken', 'token'],
@@ -88,6 +97,32 @@ test('wrong requests are refused in EC2’s words, and put no tag anywhere', asy
     await expectRefusal(client.send(commandFor(operation, input)), code, named)
   }
   expect((await client.send(new DescribeTagsCommand({}))).Tags).toEqual([])
+})
+
+test('a tag is found by its key and value together', async () => {
+  const client = served().client('000000000007')
+  const vpc = await vpcOf(client)
+  const Tags = [
+    { Key: 'a*', Value: 'one' },
+    { Key: 'ab', Value: 'one' },
+  ]
+  await client.send(new CreateTagsCommand({ Resources: [vpc], Tags }))
+  const keys = async (Name: string, Value: string) => {
+    const found = await client.send(new DescribeTagsCommand({ Filters: [{ Name, Values: [Value] }] }))
+    return found.Tags!.map((tag) => tag.Key)
+  }
+  expect(await keys('tag:a*', 'o?e')).toEqual(['a*'])
+  expect(await keys('tag:ab', 'two')).toEqual([])
+})
+
+test('hundreds of tags are deleted in one request, those that are there and those that are not', async () => {
+  const client = served().client('000000000008')
+  const vpc = await vpcOf(client)
+  const put = Array.from({ length: limits.tagsPerResource }, (_, n) => ({ Key: `k${n}`, Value: 'v' }))
+  await client.send(new CreateTagsCommand({ Resources: [vpc], Tags: put }))
+  const gone = Array.from({ length: 1000 }, (_, n) => ({ Key: `k${999 - n}`, Value: 'v' })).slice(0, 999)
+  await client.send(new DeleteTagsCommand({ Resources: [vpc], Tags: gone }))
+  expect((await client.send(new DescribeTagsCommand({}))).Tags!.map((tag) => tag.Key)).toEqual(['k0'])
 })
 
 test('a resource holds at most fifty tags, over all requests', async () => {

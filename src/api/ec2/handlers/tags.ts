@@ -7,7 +7,7 @@ import type { Ec2Handlers } from '../handler.ts'
 import { readFilters } from '../shared/filters.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
-import { readTags } from '../shared/tag-specifications.ts'
+import { readTags, refuseReservedKey } from '../shared/tag-specifications.ts'
 
 export const tagHandlers = {
   async CreateTags(input, context) {
@@ -17,6 +17,7 @@ export const tagHandlers = {
   },
 
   async DeleteTags(input, context) {
+    checkCount('Tag', input.Tags?.length ?? 0)
     const tags = (input.Tags ?? []).map(readTagToDelete)
     await context.cloud.tags.remove(scopeOf(context), readResources(input.Resources), tags)
     return {}
@@ -33,18 +34,22 @@ export const tagHandlers = {
 
 function readResources(resources: readonly string[] | undefined): readonly string[] {
   if (!resources?.length) throw missing('ResourceId')
-  if (resources.length > limits.taggedPerRequest) {
-    throw new KilnError(
-      'InvalidParameterValue',
-      `The parameter ResourceId has ${resources.length} items; at most ${limits.taggedPerRequest} are allowed.`,
-    )
-  }
+  checkCount('ResourceId', resources.length)
   return [...new Set(resources)]
+}
+
+function checkCount(parameter: string, count: number): void {
+  if (count <= limits.taggedPerRequest) return
+  throw new KilnError(
+    'InvalidParameterValue',
+    `The parameter ${parameter} has ${count} items; at most ${limits.taggedPerRequest} are allowed.`,
+  )
 }
 
 /** Without a value, a tag is deleted whatever its value is; with one, even an empty one, only if it is the same. */
 function readTagToDelete({ Key: key, Value: value }: Ec2Tag): { key: string; value: string | undefined } {
   if (!key) throw new KilnError('InvalidParameterValue', 'Tag key cannot be null or empty')
+  refuseReservedKey(key)
   return { key, value }
 }
 

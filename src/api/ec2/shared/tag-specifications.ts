@@ -52,10 +52,13 @@ function checkedKey(key: string | undefined): string {
   if (key.length > limits.tagKeyLength) {
     throw invalid(`Tag key exceeds the maximum length of ${limits.tagKeyLength} characters`)
   }
-  if (key.toLowerCase().startsWith('aws:')) {
-    throw invalid("Tag keys starting with 'aws:' are reserved for internal use")
-  }
+  refuseReservedKey(key)
   return key
+}
+
+export function refuseReservedKey(key: string): void {
+  if (!key.toLowerCase().startsWith('aws:')) return
+  throw invalid("Tag keys starting with 'aws:' are reserved for internal use")
 }
 
 function checkedValue(value: string): string {
