@@ -101,7 +101,7 @@ async function wishedDevice(
   if (snapshot && sizeGib < snapshot.sizeGib) {
     throw new KilnError(
       'InvalidBlockDeviceMapping',
-      `Volume of size ${sizeGib}GB is smaller than snapshot '${snapshot.id}', expect size>= ${snapshot.sizeGib}GB`,
+      `Volume of size ${sizeGib}GB is smaller than snapshot '${snapshot.id}', expect size>= ${snapshot.sizeGib}GB (BlockDeviceMapping.Ebs.VolumeSize of ${deviceName})`,
     )
   }
   // Figures that were provisioned stay with their volume type; those that follow from the size follow the new size.

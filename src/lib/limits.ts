@@ -18,6 +18,7 @@ export const limits = {
   pageDefault: 1000,
   pageMin: 5,
   pageMax: 1000,
+  routeTablePageMax: 100,
   filtersPerRequest: 50,
   valuesPerFilter: 200,
   /** Characters of a filter's name or of one value; no text that can be filtered by is longer than 256. */

@@ -294,6 +294,25 @@ test('an image copied to another region has its own snapshots there, and its tag
   expect(plain.Tags).toEqual([])
 })
 
+test('an image registered for IMDSv2 gives its instances that, unless their launch says otherwise', async () => {
+  const [instance] = await caller.launch()
+  const snapshot = await snapshotOf(instance.BlockDeviceMappings![0]!.Ebs!.VolumeId!)
+  const { ImageId: id } = await caller.ec2.send(
+    new RegisterImageCommand({
+      Name: 'tokens only',
+      RootDeviceName: '/dev/xvda',
+      ImdsSupport: 'v2.0',
+      BlockDeviceMappings: [{ DeviceName: '/dev/xvda', Ebs: { SnapshotId: snapshot.SnapshotId } }],
+    }),
+  )
+  const { Images: images } = await caller.ec2.send(new DescribeImagesCommand({ ImageIds: [id!] }))
+  expect(images![0]!.ImdsSupport).toBe('v2.0')
+  const [strict] = await caller.launch({ ImageId: id })
+  expect(strict.MetadataOptions).toMatchObject({ HttpTokens: 'required', HttpPutResponseHopLimit: 2 })
+  const [lax] = await caller.launch({ ImageId: id, MetadataOptions: { HttpTokens: 'optional' } })
+  expect(lax.MetadataOptions).toMatchObject({ HttpTokens: 'optional', HttpPutResponseHopLimit: 2 })
+})
+
 test('deregistering takes the snapshots along, but for those that another image needs', async () => {
   const [instance] = await caller.launch({ BlockDeviceMappings: [{ DeviceName: '/dev/sdf', Ebs: { VolumeSize: 1 } }] })
   const image = await caller.imageOf(instance.InstanceId!, 'shares')

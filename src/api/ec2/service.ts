@@ -53,7 +53,10 @@ export function createEc2Service<C extends EnterableCloud>({ handlers, cloud }: 
     if (!action) throw new KilnError('MissingAction', 'The request must contain the parameter Action')
     const version = form.get('Version')
     if (version !== undefined && !/^\d{4}-\d\d-\d\d$/.test(version)) {
-      throw new KilnError('InvalidParameterValue', `Value (${clipped(version)}) for parameter Version is invalid.`)
+      throw new KilnError(
+        'NoSuchVersion',
+        `The requested version (${clipped(version)}) of service AmazonEC2 does not exist`,
+      )
     }
     const operation = model.operation(action)
     if (operation) return operation

@@ -171,7 +171,7 @@ describe('an operation that Kiln does not serve', () => {
     ['Action=LaunchRockets', 'InvalidAction'],
     ['Action=toString', 'InvalidAction'],
     ['Version=2016-11-15', 'MissingAction'],
-    ['Action=DescribeImages&Version=yesterday', 'InvalidParameterValue'],
+    ['Action=DescribeImages&Version=yesterday', 'NoSuchVersion'],
     ['Action=DescribeImages&Version=2014-10-01', 'UnsupportedOperation'],
     ['Action=DescribeImages&Action=RunInstances', 'MalformedQueryString'],
     ['Action=%ff', 'MalformedQueryString'],

@@ -238,7 +238,7 @@ export class Images {
     checkImageText(request.name, request.description)
     const { sourceRegion, sourceImageId } = request
     if (!Object.hasOwn(regionNames, sourceRegion)) {
-      throw new KilnError('InvalidParameterValue', `Invalid value '${sourceRegion}' for SourceRegion.`)
+      throw new KilnError('InvalidRegion', `Invalid value '${sourceRegion}' for SourceRegion.`)
     }
     const sourceScope = { ...scope, region: sourceRegion }
     const source = await this.get(sourceScope, sourceImageId)

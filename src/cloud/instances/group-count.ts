@@ -1,11 +1,11 @@
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 
-/** Throws InvalidParameterValue for more security groups than an instance can have. */
+/** Throws SecurityGroupsPerInterfaceLimitExceeded for more security groups than an instance can have. */
 export function checkGroupCount(groups: readonly string[]): void {
   if (groups.length <= limits.securityGroupsPerInstance) return
   throw new KilnError(
-    'InvalidParameterValue',
+    'SecurityGroupsPerInterfaceLimitExceeded',
     `At most ${limits.securityGroupsPerInstance} security groups can be given to an instance (SecurityGroupId)`,
   )
 }

@@ -14,6 +14,7 @@ import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
 import type { InstanceType } from './instance-types.ts'
 import type { LaunchRequest } from './launch.ts'
+import type { MetadataOptions } from './metadata-options.ts'
 
 /** What the request came to once it was checked. */
 export interface LaunchPlan {
@@ -22,6 +23,7 @@ export interface LaunchPlan {
   type: InstanceType
   subnet: Subnet
   groupIds: readonly string[]
+  metadata: MetadataOptions
   /** The root first: slot 0 is what the firmware boots from. */
   devices: readonly Device[]
 }
@@ -104,7 +106,7 @@ type Identity = 'id' | 'accountId' | 'region' | 'reservationId' | 'launchIndex'
 
 function instanceRow(
   request: LaunchRequest,
-  { image, subnet, type }: LaunchPlan,
+  { image, subnet, type, metadata }: LaunchPlan,
   now: number,
 ): Omit<Instance, Identity> {
   return {
@@ -135,7 +137,7 @@ function instanceRow(
     disableApiTermination: request.disableApiTermination ? 1 : 0,
     disableApiStop: request.disableApiStop ? 1 : 0,
     shutdownBehavior: request.shutdownBehavior,
-    ...request.metadata,
+    ...metadata,
     clientToken: request.clientToken?.token ?? null,
     launchedAt: now,
     createdAt: now,

@@ -16,7 +16,7 @@ import type { Volumes } from '../volumes/volumes.ts'
 import { checkGroupCount } from './group-count.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
 import { writeLaunch } from './launch-rows.ts'
-import type { MetadataOptions } from './metadata-options.ts'
+import { imageMetadataOptions, type MetadataWish, metadataOptions } from './metadata-options.ts'
 
 export interface LaunchRequest {
   imageId: string
@@ -38,7 +38,7 @@ export interface LaunchRequest {
   disableApiStop: boolean
   ebsOptimized: boolean
   monitoring: boolean
-  metadata: MetadataOptions
+  metadata: MetadataWish
   instanceTags: readonly Tag[]
   volumeTags: readonly Tag[]
   interfaceTags: readonly Tag[]
@@ -68,6 +68,7 @@ export class Launches {
     if (before) return before
     const type = checkCounts(request)
     const image = await this.#images.launchable(scope, request.imageId)
+    const metadata = metadataOptions(imageMetadataOptions(image), request.metadata)
     const devices = (await mergeDevices(image.devices, request.devices, (id) => this.#snapshots.get(scope, id))).filter(
       (device) => device.sizeGib !== null,
     )
@@ -91,7 +92,7 @@ export class Launches {
     }
     const probe = await this.#probeNetwork()
     if (!probe.ok) throw new KilnError('Unavailable', `No instance can be launched on this host: ${probe.detail}`)
-    const about = { image, type, subnet, groupIds, devices: ordered }
+    const about = { image, type, subnet, groupIds, metadata, devices: ordered }
     const ids = await this.#deps.locks.hold(`subnet:${subnet.id}`, () =>
       createOnce(this.#deps, scope, 'RunInstances', request.clientToken, async (tx) => {
         const count = await this.#countThatFits(tx, subnet, request)

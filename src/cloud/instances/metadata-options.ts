@@ -14,7 +14,15 @@ export const defaultMetadataOptions: MetadataOptions = {
   instanceMetadataTags: 'disabled',
 }
 
-export function metadataOptions(base: MetadataOptions, wish: Partial<MetadataOptions>): MetadataOptions {
+/** What an instance of the image has unless its launch says otherwise. Source: ImdsSupport of RegisterImage. */
+export function imageMetadataOptions(image: { imdsSupport: string | null }): MetadataOptions {
+  if (image.imdsSupport !== 'v2.0') return defaultMetadataOptions
+  return { ...defaultMetadataOptions, httpTokens: 'required', httpPutResponseHopLimit: 2 }
+}
+
+export type MetadataWish = { [Name in keyof MetadataOptions]?: MetadataOptions[Name] | undefined }
+
+export function metadataOptions(base: MetadataOptions, wish: MetadataWish): MetadataOptions {
   const given = Object.fromEntries(Object.entries(wish).filter(([, value]) => value !== undefined))
   const options = { ...base, ...given }
   const hops = options.httpPutResponseHopLimit

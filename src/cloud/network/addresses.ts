@@ -45,9 +45,15 @@ export function pickPrivateIp(
 /** Throws unless the address may be given to an interface of the subnet. */
 export function checkPrivateIp(subnet: { id: string; cidr: string }, ip: string, taken: ReadonlySet<string>): void {
   const { first, size } = rangeOf(subnet.cidr)
-  const offset = ipaddr.IPv4.isValidFourPartDecimal(ip) ? toNumber(ip) - first : -1
+  if (!ipaddr.IPv4.isValidFourPartDecimal(ip)) {
+    throw new KilnError('InvalidParameterValue', `Value (${ip}) for parameter PrivateIpAddress is not an IPv4 address`)
+  }
+  const offset = toNumber(ip) - first
   if (offset < reservedAtStart || offset >= size - reservedAtEnd) {
-    throw new KilnError('InvalidParameterValue', `Address ${ip} does not fall within the subnet's address range`)
+    throw new KilnError(
+      'InvalidParameterValue',
+      `Address ${ip} does not fall within the subnet's address range (PrivateIpAddress)`,
+    )
   }
   if (taken.has(ip)) throw new KilnError('InvalidIPAddress.InUse', `Address ${ip} is in use.`)
 }

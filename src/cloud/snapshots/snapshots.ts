@@ -89,7 +89,7 @@ export class Snapshots {
     const before = await answeredBefore(state, scope, 'CopySnapshot', request.clientToken)
     if (before) return (await state.snapshots.get(before[0]!))!
     if (!Object.hasOwn(regionNames, request.sourceRegion)) {
-      throw new KilnError('InvalidParameterValue', `Invalid value '${request.sourceRegion}' for SourceRegion.`)
+      throw new KilnError('InvalidRegion', `Invalid value '${request.sourceRegion}' for SourceRegion.`)
     }
     const source = await this.get({ ...scope, region: request.sourceRegion }, request.sourceSnapshotId)
     const [id] = await createOnce(this.#deps, scope, 'CopySnapshot', request.clientToken, async (tx) => {

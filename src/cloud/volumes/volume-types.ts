@@ -13,6 +13,7 @@ interface VolumeType {
   iopsDefault?: (sizeGib: number) => number
   throughput?: readonly [min: number, max: number]
   throughputDefault?: number
+  throughputPerIops?: number
 }
 
 export const volumeTypes: Readonly<Record<string, VolumeType>> = {
@@ -24,6 +25,7 @@ export const volumeTypes: Readonly<Record<string, VolumeType>> = {
     iopsDefault: () => 3000,
     throughput: [125, 2000],
     throughputDefault: 125,
+    throughputPerIops: 0.25,
   },
   io1: { sizeGib: [4, 16_384], iops: [100, 64_000], iopsPerGib: 50, iopsRequired: true },
   io2: { sizeGib: [4, 65_536], iops: [100, 256_000], iopsPerGib: 1000, iopsRequired: true },
@@ -89,12 +91,15 @@ export function volumeShape(
       `Volume of ${sizeGib}GiB is invalid for ${parameters.size}; ${volumeType} volumes are from ${min}GiB to ${max}GiB.`,
     )
   }
-  return {
-    sizeGib,
-    volumeType,
-    iops: iopsOf(volumeType, rules, sizeGib, wish.iops ?? null, parameters.iops),
-    throughput: throughputOf(volumeType, rules, wish.throughput ?? null, parameters.throughput),
+  const iops = iopsOf(volumeType, rules, sizeGib, wish.iops ?? null, parameters.iops)
+  const throughput = throughputOf(volumeType, rules, wish.throughput ?? null, parameters.throughput)
+  if (rules.throughputPerIops && throughput! > iops! * rules.throughputPerIops) {
+    throw new KilnError(
+      'InvalidParameterValue',
+      `${parameters.throughput} (MiBps) to iops ratio of ${throughput! / iops!} is too high; maximum is ${rules.throughputPerIops} MiBps per iops`,
+    )
   }
+  return { sizeGib, volumeType, iops, throughput }
 }
 
 function iopsOf(type: string, rules: VolumeType, sizeGib: number, iops: number | null, name: string): number | null {

@@ -2,11 +2,13 @@ import type { BlockDeviceMapping, Image, ImageAttribute, VolumeType } from '@aws
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { ImageView } from '../../../cloud/images/images.ts'
 import { KilnError } from '../../../lib/errors.ts'
+import { clipped } from '../codec/form.ts'
 import type { Ec2Handlers, RequestContext } from '../handler.ts'
 import { readDevices } from '../shared/block-device-mappings.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
+import { readGrantees, readOwners } from '../shared/owners.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications } from '../shared/tag-specifications.ts'
@@ -20,8 +22,8 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
     const page = await cloud.images.list(scopeOf(context), {
       ids,
       filters: readFilters(input.Filters),
-      owners: readOwners(input.Owners, context),
-      executableBy: readOwners(input.ExecutableUsers, context),
+      owners: readOwners(input.Owners, context.accountId),
+      executableBy: readGrantees(input.ExecutableUsers, context.accountId),
       page: readPage('DescribeImages', input, context, { ids: { parameter: 'ImageIds', given: ids } }),
     })
     const tags = await cloud.tags.of(
@@ -60,8 +62,8 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
 
   async RegisterImage(input, context) {
     const tags = readTagSpecifications(input.TagSpecifications, ['image'])
-    const { ImageLocation, KernelId, RamdiskId, BillingProducts, UefiData } = input
-    refuseGiven({ ImageLocation, KernelId, RamdiskId, BillingProducts, UefiData })
+    const { ImageLocation, KernelId, RamdiskId, BillingProducts, UefiData, TpmSupport } = input
+    refuseGiven({ ImageLocation, KernelId, RamdiskId, BillingProducts, UefiData, TpmSupport })
     if (!input.Name) throw new KilnError('MissingParameter', 'The request must contain the parameter Name')
     if (input.Architecture && input.Architecture !== 'x86_64') {
       throw new KilnError(
@@ -80,10 +82,10 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
       devices: readDevices(input.BlockDeviceMappings),
       virtualizationType: hvmOnly(input.VirtualizationType),
       enaSupport: input.EnaSupport ?? false,
-      sriovNetSupport: input.SriovNetSupport ?? null,
+      sriovNetSupport: readSriov(input.SriovNetSupport),
       bootMode: input.BootMode ?? null,
       imdsSupport: input.ImdsSupport ?? null,
-      tpmSupport: input.TpmSupport ?? null,
+      tpmSupport: null,
       tags: tags.image,
     })
     return { ImageId: id }
@@ -130,13 +132,22 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
 function hvmOnly(type: string | undefined): string {
   // RegisterImage's documented default is paravirtual, which no current instance type can launch.
   if (type === undefined || type === 'hvm') return 'hvm'
-  throw new KilnError('UnsupportedOperation', `VirtualizationType '${type}' is not supported: hvm is`)
+  if (type === 'paravirtual') {
+    throw new KilnError('UnsupportedOperation', `VirtualizationType '${type}' is not supported: hvm is`)
+  }
+  throw new KilnError(
+    'InvalidParameterValue',
+    `Value (${clipped(type)}) for parameter VirtualizationType is invalid. Expected one of: hvm, paravirtual.`,
+  )
 }
 
-/** `self` is the caller; account ids and the aliases `amazon` and `aws-marketplace` stand for themselves. */
-function readOwners(owners: readonly string[] | undefined, context: RequestContext): string[] | undefined {
-  if (!owners?.length) return undefined
-  return owners.map((owner) => (owner === 'self' ? context.accountId : owner))
+function readSriov(support: string | undefined): string | null {
+  if (!support) return null
+  if (support === 'simple') return support
+  throw new KilnError(
+    'InvalidParameterValue',
+    `Value (${clipped(support)}) for parameter SriovNetSupport is invalid. Expected: simple.`,
+  )
 }
 
 /** The image as DescribeImages tells it, without its tags. */
@@ -218,6 +229,13 @@ async function imageAttribute(
       return { TpmSupport: { Value: image.tpmSupport ?? undefined } }
     case 'imdsSupport':
       return { ImdsSupport: { Value: image.imdsSupport ?? undefined } }
+    case 'deregistrationProtection':
+      return { DeregistrationProtection: { Value: 'disabled' } }
+    case 'uefiData':
+      return { UefiData: {} }
+    case 'lastLaunchedTime':
+      // EC2 leaves it empty for a day and more after a launch, and for images that were never launched.
+      return { LastLaunchedTime: {} }
     case 'kernel':
       return { KernelId: {} }
     case 'ramdisk':

@@ -139,6 +139,11 @@ function readFlag(name: string, { Value: value }: { Value?: boolean }): 0 | 1 {
   return value ? 1 : 0
 }
 
+function readDeviceName({ DeviceName: name }: InstanceBlockDeviceMappingSpecification): string {
+  if (name) return name
+  throw new KilnError('MissingParameter', 'The request must contain the parameter BlockDeviceMapping.DeviceName')
+}
+
 /** The only thing that this operation changes about a device. */
 function readDeleteOnTermination({
   Ebs: ebs,
@@ -208,7 +213,7 @@ async function modifyAttribute(
   }
   if (input.BlockDeviceMappings?.length) {
     const wishes = input.BlockDeviceMappings.map((mapping) => ({
-      deviceName: mapping.DeviceName ?? '',
+      deviceName: readDeviceName(mapping),
       deleteOnTermination: readDeleteOnTermination(mapping),
     }))
     changes.push(() => instances.setDeleteOnTermination(scopeOf(context), id, wishes))

@@ -2,8 +2,10 @@
 import type { InternetGateway, RouteTable } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import { KilnError } from '../../../lib/errors.ts'
+import { limits } from '../../../lib/limits.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { readFilters } from '../shared/filters.ts'
+import { readIds } from '../shared/ids.ts'
 import { askedFor, filtered, type ListedRules, pageOf } from '../shared/listed.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
@@ -13,8 +15,11 @@ export const routeHandlers = {
   async DescribeRouteTables(input, context) {
     const scope = scopeOf(context)
     const filters = readFilters(input.Filters)
-    const ids = input.RouteTableIds
-    const page = readPage('DescribeRouteTables', input, scope, { ids: { parameter: 'RouteTableIds', given: ids } })
+    const ids = readIds('routeTable', input.RouteTableIds)
+    const page = readPage('DescribeRouteTables', input, scope, {
+      max: limits.routeTablePageMax,
+      ids: { parameter: 'RouteTableIds', given: ids },
+    })
     const { items: vpcs } = await context.cloud.vpcs.listVpcs(scope, {})
     const keyOf = (table: RouteTable) => table.RouteTableId!
     const tables = askedFor(vpcs.map(ec2RouteTable), keyOf, ids, (id) => {
@@ -28,7 +33,7 @@ export const routeHandlers = {
   async DescribeInternetGateways(input, context) {
     const scope = scopeOf(context)
     const filters = readFilters(input.Filters)
-    const ids = input.InternetGatewayIds
+    const ids = readIds('internetGateway', input.InternetGatewayIds)
     const page = readPage('DescribeInternetGateways', input, scope, {
       ids: { parameter: 'InternetGatewayIds', given: ids },
     })

@@ -11,6 +11,7 @@ import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import {
+  givenPermission,
   missing,
   notTogether,
   type PermissionsInput,
@@ -88,7 +89,8 @@ async function revoke(
   direction: Direction,
 ): Promise<RevokeSecurityGroupIngressResult> {
   const ruleIds = readIds('securityGroupRule', input.SecurityGroupRuleIds)
-  if (ruleIds && input.IpPermissions?.length) throw notTogether('SecurityGroupRuleId', 'IpPermissions')
+  const permission = ruleIds && givenPermission(input)
+  if (permission) throw notTogether('SecurityGroupRuleId', permission)
   const revoked = await context.cloud.securityGroups.rules.revoke(
     scopeOf(context),
     readGroupRef(input),

@@ -161,7 +161,7 @@ test('wrong requests for groups are refused in EC2’s words', async () => {
   await expectRefusal(create({ Description: undefined }), 'MissingParameter', 'GroupDescription')
   await expectRefusal(create({ GroupName: 'sg-x' }), 'InvalidParameterValue', 'GroupName')
   await expectRefusal(create({ GroupName: 'web' }), 'InvalidGroup.Duplicate', "'web' already exists for VPC 'vpc-")
-  await expectRefusal(create({ VpcId: 'vpc' }), 'InvalidVpcId.Malformed', '"vpc"')
+  await expectRefusal(create({ VpcId: 'vpc' }), 'InvalidVpcID.Malformed', '"vpc"')
   await expectRefusal(create({ VpcId: 'vpc-0123456789abcdef0' }), 'InvalidVpcID.NotFound', 'vpc-0123456789abcdef0')
 
   const describe = (input: object) => client.send(new DescribeSecurityGroupsCommand(input))

@@ -6,6 +6,7 @@ import type { Ec2Handlers } from '../handler.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
+import { readOwners } from '../shared/owners.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications, type Tag } from '../shared/tag-specifications.ts'
@@ -30,9 +31,7 @@ export const snapshotHandlers: Ec2Handlers<Cloud> = {
     const page = await context.cloud.snapshots.list(scopeOf(context), {
       ids,
       filters: readFilters(input.Filters),
-      owners: input.OwnerIds?.length
-        ? input.OwnerIds.map((owner) => (owner === 'self' ? context.accountId : owner))
-        : undefined,
+      owners: readOwners(input.OwnerIds, context.accountId),
       page: readPage('DescribeSnapshots', input, context, { ids: { parameter: 'SnapshotIds', given: ids } }),
     })
     const tags = await context.cloud.tags.of(

@@ -99,9 +99,9 @@ test('an instance’s network interface is described, and takes an address of it
 
 const digits = '0123456789abcdef0'
 test.each([
-  ['DescribeVpcs', { VpcIds: ['x'] }, 'InvalidVpcId.Malformed', '"x"'],
+  ['DescribeVpcs', { VpcIds: ['x'] }, 'InvalidVpcID.Malformed', '"x"'],
   ['DescribeVpcs', { VpcIds: [`vpc-${digits}`] }, 'InvalidVpcID.NotFound', `vpc-${digits}`],
-  ['DescribeSubnets', { SubnetIds: ['x'] }, 'InvalidSubnetId.Malformed', '"x"'],
+  ['DescribeSubnets', { SubnetIds: ['x'] }, 'InvalidSubnetID.Malformed', '"x"'],
   ['DescribeSubnets', { SubnetIds: [`subnet-${digits}`] }, 'InvalidSubnetID.NotFound', `subnet-${digits}`],
   ['DescribeNetworkInterfaces', { NetworkInterfaceIds: ['x'] }, 'InvalidNetworkInterfaceId.Malformed', '"x"'],
   [
@@ -110,8 +110,16 @@ test.each([
     'InvalidNetworkInterfaceID.NotFound',
     'eni-',
   ],
-  ['DescribeRouteTables', { RouteTableIds: ['rtb-1'] }, 'InvalidRouteTableID.NotFound', 'rtb-1'],
-  ['DescribeInternetGateways', { InternetGatewayIds: ['igw-1'] }, 'InvalidInternetGatewayID.NotFound', 'igw-1'],
+  ['DescribeRouteTables', { RouteTableIds: ['rtb-1'] }, 'InvalidRouteTableId.Malformed', '"rtb-1"'],
+  ['DescribeRouteTables', { RouteTableIds: [`rtb-${digits}`] }, 'InvalidRouteTableID.NotFound', `rtb-${digits}`],
+  ['DescribeRouteTables', { MaxResults: 101 }, 'InvalidParameterValue', 'maxResults'],
+  ['DescribeInternetGateways', { InternetGatewayIds: ['igw-1'] }, 'InvalidInternetGatewayId.Malformed', '"igw-1"'],
+  [
+    'DescribeInternetGateways',
+    { InternetGatewayIds: [`igw-${digits}`] },
+    'InvalidInternetGatewayID.NotFound',
+    `igw-${digits}`,
+  ],
   ['DescribeVpcAttribute', { Attribute: 'enableDnsSupport' }, 'MissingParameter', 'VpcId'],
   ['DescribeVpcAttribute', { VpcId: `vpc-${digits}` }, 'MissingParameter', 'Attribute'],
   ['DescribeVpcAttribute', { VpcId: `vpc-${digits}`, Attribute: 'x' }, 'InvalidParameterValue', 'Attribute'],

@@ -15,6 +15,7 @@ export function readDevices(mappings: readonly BlockDeviceMapping[] | undefined)
       'BlockDeviceMapping.Ebs.KmsKeyId': ebs?.KmsKeyId,
       'BlockDeviceMapping.Ebs.OutpostArn': ebs?.OutpostArn,
       'BlockDeviceMapping.Ebs.AvailabilityZone': ebs?.AvailabilityZone,
+      'BlockDeviceMapping.Ebs.EbsCardIndex': (ebs?.EbsCardIndex ?? 0) !== 0,
       'BlockDeviceMapping.Ebs.VolumeInitializationRate': ebs?.VolumeInitializationRate,
     })
     return {

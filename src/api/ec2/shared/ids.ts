@@ -9,11 +9,13 @@ const malformedCodes = {
   instance: 'InvalidInstanceID.Malformed',
   volume: 'InvalidVolumeID.Malformed',
   snapshot: 'InvalidSnapshotID.Malformed',
-  vpc: 'InvalidVpcId.Malformed',
-  subnet: 'InvalidSubnetId.Malformed',
+  vpc: 'InvalidVpcID.Malformed',
+  subnet: 'InvalidSubnetID.Malformed',
   securityGroup: 'InvalidGroupId.Malformed',
   securityGroupRule: 'InvalidSecurityGroupRuleId.Malformed',
   networkInterface: 'InvalidNetworkInterfaceId.Malformed',
+  internetGateway: 'InvalidInternetGatewayId.Malformed',
+  routeTable: 'InvalidRouteTableId.Malformed',
 } as const satisfies Record<string, ErrorCode>
 
 export type RequestedKind = keyof typeof malformedCodes

@@ -57,6 +57,7 @@ export function ec2Instance(view: InstanceView, tags: Tags): Instance {
     UsageOperationUpdateTime: new Date(view.createdAt),
     UsageOperation: 'RunInstances',
     KeyName: view.keyName ?? undefined,
+    ProductCodes: [],
     Placement: { AvailabilityZone: view.zone, GroupName: '', Tenancy: 'default' },
     PrivateIpAddress: nic?.privateIp,
     PrivateDnsName: nic ? privateDnsName(nic.privateIp, view.region) : '',

@@ -2,9 +2,9 @@
 import type { InstanceNetworkInterfaceSpecification, RunInstancesRequest } from '@aws-sdk/client-ec2'
 import { defaultInstanceType } from '../../../cloud/instances/instance-types.ts'
 import type { LaunchRequest } from '../../../cloud/instances/launch.ts'
-import { defaultMetadataOptions, metadataOptions } from '../../../cloud/instances/metadata-options.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
+import { clipped } from '../codec/form.ts'
 import { readDevices } from './block-device-mappings.ts'
 import { readClientToken } from './client-tokens.ts'
 import { readId } from './ids.ts'
@@ -13,6 +13,8 @@ import { refuseGiven } from './unsupported.ts'
 
 export function readLaunch(input: RunInstancesRequest): LaunchRequest {
   refuseUnsupported(input)
+  checkCredits(input)
+  checkGroupNames(input)
   if (!input.ImageId) throw new KilnError('MissingParameter', 'The request must contain the parameter ImageId')
   const tags = readTagSpecifications(input.TagSpecifications, [
     'instance',
@@ -40,12 +42,12 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
     disableApiStop: input.DisableApiStop ?? false,
     ebsOptimized: input.EbsOptimized ?? false,
     monitoring: input.Monitoring?.Enabled ?? false,
-    metadata: metadataOptions(defaultMetadataOptions, {
+    metadata: {
       httpTokens: input.MetadataOptions?.HttpTokens,
       httpEndpoint: input.MetadataOptions?.HttpEndpoint,
       httpPutResponseHopLimit: input.MetadataOptions?.HttpPutResponseHopLimit,
       instanceMetadataTags: input.MetadataOptions?.InstanceMetadataTags,
-    }),
+    },
     instanceTags: tags.instance,
     volumeTags: tags.volume,
     interfaceTags: tags['network-interface'],
@@ -56,12 +58,25 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
 function refuseUnsupported(input: RunInstancesRequest): void {
   const { LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile, CpuOptions } = input
   const { ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces } = input
-  const { Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Placement: placement = {} } = input
+  const { Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator, Placement: placement = {} } = input
+  const { CapacityReservationSpecification: reservation, PrivateDnsNameOptions: dnsNames } = input
   refuseGiven({
     ...{ LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile, CpuOptions },
     ...{ ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces },
-    ...{ Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo },
-    Ipv6AddressCount: (input.Ipv6AddressCount ?? 0) > 0,
+    ...{ Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator },
+    Ipv6AddressCount: (input.Ipv6AddressCount ?? 0) !== 0,
+    'Monitoring.MetricCategoryId': input.Monitoring?.MetricCategoryIds,
+    'CapacityReservationSpecification.CapacityReservationTarget': reservation?.CapacityReservationTarget,
+    'CapacityReservationSpecification.CapacityReservationPreference':
+      reservation?.CapacityReservationPreference === 'capacity-reservations-only',
+    'MaintenanceOptions.AutoRecovery': input.MaintenanceOptions?.AutoRecovery === 'disabled',
+    'NetworkPerformanceOptions.BandwidthWeighting':
+      (input.NetworkPerformanceOptions?.BandwidthWeighting ?? 'default') !== 'default',
+    'PrivateDnsNameOptions.HostnameType': (dnsNames?.HostnameType ?? 'ip-name') !== 'ip-name',
+    'PrivateDnsNameOptions.EnableResourceNameDnsARecord': dnsNames?.EnableResourceNameDnsARecord,
+    'PrivateDnsNameOptions.EnableResourceNameDnsAAAARecord': dnsNames?.EnableResourceNameDnsAAAARecord,
+    'Placement.Affinity': (placement.Affinity ?? 'default') !== 'default',
+    'Placement.SpreadDomain': placement.SpreadDomain,
     'HibernationOptions.Configured': input.HibernationOptions?.Configured,
     'EnclaveOptions.Enabled': input.EnclaveOptions?.Enabled,
     'Placement.AvailabilityZoneId': placement.AvailabilityZoneId,
@@ -75,12 +90,45 @@ function refuseUnsupported(input: RunInstancesRequest): void {
   })
 }
 
+/** Machines are never throttled, which is what `unlimited` says. Source: CreditSpecificationRequest. */
+function checkCredits({ CreditSpecification: credits }: RunInstancesRequest): void {
+  if (credits === undefined || credits.CpuCredits === 'unlimited') return
+  if (!credits.CpuCredits) {
+    throw new KilnError('MissingParameter', 'The request must contain the parameter CreditSpecification.CpuCredits')
+  }
+  if (credits.CpuCredits === 'standard') {
+    throw new KilnError(
+      'UnsupportedOperation',
+      'CreditSpecification.CpuCredits standard is not supported yet: unlimited is',
+    )
+  }
+  throw new KilnError(
+    'InvalidCpuCredits',
+    `Value (${clipped(credits.CpuCredits)}) for parameter CreditSpecification.CpuCredits is invalid. Expected one of: standard, unlimited.`,
+  )
+}
+
+/** Names stand for groups of the default VPC only. */
+function checkGroupNames({ SecurityGroups: names, SubnetId: subnet }: RunInstancesRequest): void {
+  if (!names?.length || !subnet) return
+  throw new KilnError(
+    'InvalidParameterCombination',
+    'The parameter groupName (SecurityGroup) cannot be used with the parameter subnet (SubnetId)',
+  )
+}
+
 /** One new interface, described inline as Terraform and the console do; what it says replaces the flat parameters. */
 function primaryInterface(input: RunInstancesRequest): InstanceNetworkInterfaceSpecification | undefined {
   const interfaces = input.NetworkInterfaces ?? []
   if (interfaces.length === 0) return undefined
   const [nic] = interfaces
-  if (interfaces.length > 1 || (nic?.DeviceIndex ?? 0) !== 0) {
+  if (interfaces.length === 1 && (nic?.DeviceIndex ?? 0) !== 0) {
+    throw new KilnError(
+      'InvalidParameterValue',
+      `Value (${nic?.DeviceIndex}) for parameter NetworkInterface.1.DeviceIndex is invalid. The primary interface has index 0.`,
+    )
+  }
+  if (interfaces.length > 1) {
     throw new KilnError(
       'UnsupportedOperation',
       'More than one network interface (NetworkInterface) is not supported yet',
@@ -89,9 +137,18 @@ function primaryInterface(input: RunInstancesRequest): InstanceNetworkInterfaceS
   refuseGiven({
     'NetworkInterface.NetworkInterfaceId': nic?.NetworkInterfaceId,
     'NetworkInterface.PrivateIpAddresses': nic?.PrivateIpAddresses,
-    'NetworkInterface.SecondaryPrivateIpAddressCount': (nic?.SecondaryPrivateIpAddressCount ?? 0) > 0,
+    'NetworkInterface.SecondaryPrivateIpAddressCount': (nic?.SecondaryPrivateIpAddressCount ?? 0) !== 0,
     'NetworkInterface.Ipv6Addresses': nic?.Ipv6Addresses,
-    'NetworkInterface.Ipv6AddressCount': (nic?.Ipv6AddressCount ?? 0) > 0,
+    'NetworkInterface.Ipv6AddressCount': (nic?.Ipv6AddressCount ?? 0) !== 0,
+    'NetworkInterface.Ipv4Prefix': nic?.Ipv4Prefixes,
+    'NetworkInterface.Ipv4PrefixCount': (nic?.Ipv4PrefixCount ?? 0) !== 0,
+    'NetworkInterface.Ipv6Prefix': nic?.Ipv6Prefixes,
+    'NetworkInterface.Ipv6PrefixCount': (nic?.Ipv6PrefixCount ?? 0) !== 0,
+    'NetworkInterface.PrimaryIpv6': nic?.PrimaryIpv6,
+    'NetworkInterface.AssociateCarrierIpAddress': nic?.AssociateCarrierIpAddress,
+    'NetworkInterface.EnaSrdSpecification': nic?.EnaSrdSpecification,
+    'NetworkInterface.ConnectionTrackingSpecification': nic?.ConnectionTrackingSpecification,
+    'NetworkInterface.EnaQueueCount': nic?.EnaQueueCount,
     'NetworkInterface.DeleteOnTermination': nic?.DeleteOnTermination === false,
     'NetworkInterface.InterfaceType': (nic?.InterfaceType ?? 'interface') !== 'interface',
     'NetworkInterface.NetworkCardIndex': (nic?.NetworkCardIndex ?? 0) !== 0,

@@ -52,7 +52,7 @@ export function readPage(
     if (maxResults < min) throw outOfRange(maxResults, `greater than ${min}`)
     if (maxResults > max) throw outOfRange(maxResults, `less than ${max}`)
   }
-  const limit = maxResults ?? limits.pageDefault
+  const limit = maxResults ?? Math.min(max, limits.pageDefault)
   return nextToken === undefined ? { limit } : { limit, after: readToken(operation, place, nextToken) }
 }
 

@@ -24,6 +24,11 @@ const flatNames = [
   'SourceSecurityGroupOwnerId',
 ] as const
 
+/** The first parameter that says a permission, if any does. */
+export function givenPermission(input: PermissionsInput): string | undefined {
+  return input.IpPermissions?.length ? 'IpPermissions' : flatNames.find((name) => input[name] !== undefined)
+}
+
 /** Throws `MissingParameter` or `InvalidParameterCombination`. */
 export function readPermissions(input: PermissionsInput): Permission[] {
   const flat = flatNames.find((name) => input[name] !== undefined)
