@@ -28,14 +28,28 @@ export type FilterRule =
   | { number: string }
   /** A time in milliseconds; values are ISO 8601, with a wildcard at the end. */
   | { time: string }
-  /** Another table must hold a matching row; `match` compares one column of it with the values. */
-  | { exists: (eb: Builder, match: (column: string) => Expression<SqlBool>) => Expression<SqlBool> }
+  /** Another table must hold a matching row; `match` compares one column of it, or a text, with the values. */
+  | { exists: (eb: Builder, match: Match) => Expression<SqlBool> }
   /** A condition; values are `true` and `false`. */
   | { truth: (eb: Builder) => Expression<SqlBool> }
   /** A value of the whole answer, known without asking: the `virtualization-type` of every image is `hvm`. */
   | { constant: string }
+  /** What EC2 has and nothing here: no value of it matches. */
+  | { absent: true }
   /** Under the name `tags`: the column that holds the id whose tags `tag:KEY`, `tag-key` and `tag-value` look at. */
   | { tagsOf: string }
+
+export type Match = (operand: string | Expression<unknown>, kind?: 'text' | 'number' | 'time') => Expression<SqlBool>
+
+/** Rules for filters that EC2 documents, about things that no resource of that kind has here. */
+export function absent(...names: string[]): FilterRules {
+  return Object.fromEntries(names.map((name) => [name, { absent: true }]))
+}
+
+/** Rules for filters that look at the same value whatever the resource. */
+export function constants(values: Readonly<Record<string, string>>): FilterRules {
+  return Object.fromEntries(Object.entries(values).map(([name, constant]) => [name, { constant }]))
+}
 
 export type FilterRules = Readonly<Record<string, FilterRule>>
 
@@ -145,7 +159,11 @@ function oneFilter(eb: Builder, rules: FilterRules, filter: Filter, accountId: s
   if ('truth' in rule) return anyTruth(eb, rule.truth(eb), values, name)
   if ('number' in rule) return anyNumber(eb, rule.number, values, name)
   if ('time' in rule) return anyTime(eb, rule.time, values, name)
-  return rule.exists(eb, (column) => anyText(eb, column, values))
+  if ('absent' in rule) return sql<SqlBool>`1 = 0`
+  return rule.exists(eb, (operand, kind = 'text') => {
+    if (kind === 'text' || typeof operand !== 'string') return anyText(eb, operand, values)
+    return kind === 'number' ? anyNumber(eb, operand, values, name) : anyTime(eb, operand, values, name)
+  })
 }
 
 const isTagFilter = (name: string) => name === 'tag-key' || name === 'tag-value' || name.startsWith('tag:')

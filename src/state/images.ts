@@ -1,29 +1,58 @@
-import type { Insertable, Selectable } from 'kysely'
+import { type Insertable, type Selectable, sql } from 'kysely'
 import type { Db } from './database.ts'
-import type { FilterRules } from './filters.ts'
+import { absent, type FilterRules, type Match } from './filters.ts'
 import { type ListRequest, listPage, type Page } from './listing.ts'
 import type { ImageBlockDevicesTable, ImageState, ImagesTable } from './schema.ts'
 
 export type Image = Selectable<ImagesTable>
 export type ImageBlockDevice = Selectable<ImageBlockDevicesTable>
 
-const ofDevice = (column: keyof ImageBlockDevicesTable): FilterRules[string] => ({
+const ofDevice = (column: keyof ImageBlockDevicesTable, kind: Parameters<Match>[1] = 'text'): FilterRules[string] => ({
   exists: (eb, match) =>
     eb.exists(
       eb
         .selectFrom('imageBlockDevices as d')
         .select('d.imageId')
         .whereRef('d.imageId', '=', 'images.id')
-        .where(match(`d.${column}`)),
+        .where(match(`d.${column}`, kind)),
     ),
 })
 
+/** Marketplace, watermarks, scans, kernels: no image here has any. */
+const absentOfImages = absent(
+  'free-tier-eligible',
+  'image-allowed',
+  'image-watermark.source-image-creation-time',
+  'image-watermark.source-image-id',
+  'image-watermark.source-image-region',
+  'image-watermark.watermark-creation-time',
+  'image-watermark.watermark-key',
+  'instance-type-specification.supported-instance-type',
+  'instance-type-specification.unsupported-instance-type',
+  'kernel-id',
+  'platform',
+  'product-code',
+  'product-code.type',
+  'public-ssm-parameter-name',
+  'ramdisk-id',
+  'scan-result.finding-scan-date',
+  'scan-result.highest-finding-severity-label',
+  ...['critical', 'high', 'informational', 'low', 'medium'].map(
+    (severity) => `scan-result.${severity}-fix-available-since`,
+  ),
+)
+
 const imageFilters: FilterRules = {
+  ...absentOfImages,
   tags: { tagsOf: 'images.id' },
   architecture: { column: 'images.architecture' },
+  'block-device-mapping.delete-on-termination': ofDevice('deleteOnTermination', 'number'),
   'block-device-mapping.device-name': ofDevice('deviceName'),
+  'block-device-mapping.encrypted': ofDevice('encrypted', 'number'),
   'block-device-mapping.snapshot-id': ofDevice('snapshotId'),
+  'block-device-mapping.volume-size': ofDevice('sizeGib', 'number'),
   'block-device-mapping.volume-type': ofDevice('volumeType'),
+  'boot-mode': { column: 'images.bootMode' },
   'creation-date': { time: 'images.createdAt' },
   description: { column: 'images.description' },
   'ena-support': { number: 'images.enaSupport' },
@@ -40,6 +69,10 @@ const imageFilters: FilterRules = {
           .where('p.grantee', '=', 'all'),
       ),
   },
+  'manifest-location': {
+    text: (eb) =>
+      sql`coalesce(${eb.ref('images.ownerAlias' as never)}, ${eb.ref('images.accountId' as never)}) || '/' || ${eb.ref('images.name' as never)}`,
+  },
   name: { column: 'images.name' },
   'owner-alias': { column: 'images.ownerAlias' },
   'owner-id': { column: 'images.accountId' },
@@ -49,6 +82,7 @@ const imageFilters: FilterRules = {
   'source-instance-id': { column: 'images.sourceInstanceId' },
   'source-image-id': { column: 'images.sourceImageId' },
   'source-image-region': { column: 'images.sourceImageRegion' },
+  'sriov-net-support': { column: 'images.sriovNetSupport' },
   state: { column: 'images.state' },
   'state-reason-code': { column: 'images.stateReasonCode' },
   'state-reason-message': { column: 'images.stateReasonMessage' },

@@ -1,135 +1,14 @@
 import type { Insertable, Selectable } from 'kysely'
 import { insertRows } from './bulk.ts'
 import type { Db } from './database.ts'
-import type { Builder, FilterRule, FilterRules } from './filters.ts'
+import type { FilterRules } from './filters.ts'
+import { instanceFilters, statusFilters } from './instance-filters.ts'
 import { type ListRequest, listPage, type Page } from './listing.ts'
-import type { InstanceState, InstancesTable, NetworkInterfacesTable, VolumeAttachmentsTable } from './schema.ts'
+import type { InstanceState, InstancesTable } from './schema.ts'
 
 export type Instance = Selectable<InstancesTable>
 
-/** EC2's numbers for the states. */
-export const stateCodes: Readonly<Record<InstanceState, number>> = {
-  pending: 0,
-  running: 16,
-  'shutting-down': 32,
-  terminated: 48,
-  stopping: 64,
-  stopped: 80,
-}
-
-const ofInterface = (column: keyof NetworkInterfacesTable): FilterRule => ({
-  exists: (eb, match) =>
-    eb.exists(
-      eb
-        .selectFrom('networkInterfaces as n')
-        .select('n.id')
-        .whereRef('n.instanceId', '=', 'instances.id')
-        .where(match(`n.${column}`)),
-    ),
-})
-
-const ofGroup = (column: 'id' | 'name'): FilterRule => ({
-  exists: (eb, match) =>
-    eb.exists(
-      eb
-        .selectFrom('networkInterfaces as n')
-        .innerJoin('networkInterfaceGroups as ng', 'ng.networkInterfaceId', 'n.id')
-        .innerJoin('securityGroups as g', 'g.id', 'ng.groupId')
-        .select('g.id')
-        .whereRef('n.instanceId', '=', 'instances.id')
-        .where(match(`g.${column}`)),
-    ),
-})
-
-const ofVolume = (column: keyof VolumeAttachmentsTable): FilterRule => ({
-  exists: (eb, match) =>
-    eb.exists(
-      eb
-        .selectFrom('volumeAttachments as a')
-        .select('a.volumeId')
-        .whereRef('a.instanceId', '=', 'instances.id')
-        .where(match(`a.${column}`)),
-    ),
-})
-
-const stateCode = (eb: Builder) =>
-  Object.entries(stateCodes)
-    .reduce(
-      (cases, [state, code]) => cases.when('instances.state' as never, '=', state as never).then(String(code)),
-      eb
-        .case()
-        .when('instances.state' as never, '=', '' as never)
-        .then(''),
-    )
-    .else('')
-    .end()
-
-const instanceFilters: FilterRules = {
-  tags: { tagsOf: 'instances.id' },
-  architecture: { column: 'instances.architecture' },
-  'availability-zone': { column: 'instances.zone' },
-  'block-device-mapping.device-name': ofVolume('deviceName'),
-  'block-device-mapping.status': ofVolume('state'),
-  'block-device-mapping.volume-id': ofVolume('volumeId'),
-  'client-token': { column: 'instances.clientToken' },
-  'dns-name': ofInterface('publicIp'),
-  'group-id': ofGroup('id'),
-  'group-name': ofGroup('name'),
-  hypervisor: { constant: 'xen' },
-  'image-id': { column: 'instances.imageId' },
-  'instance-id': { column: 'instances.id' },
-  'instance-state-code': { text: stateCode },
-  'instance-state-name': { column: 'instances.state' },
-  'instance-type': { column: 'instances.instanceType' },
-  'instance.group-id': ofGroup('id'),
-  'instance.group-name': ofGroup('name'),
-  'ip-address': ofInterface('publicIp'),
-  'key-name': { column: 'instances.keyName' },
-  'launch-index': { number: 'instances.launchIndex' },
-  'launch-time': { time: 'instances.launchedAt' },
-  'metadata-options.http-endpoint': { column: 'instances.httpEndpoint' },
-  'metadata-options.http-tokens': { column: 'instances.httpTokens' },
-  'metadata-options.instance-metadata-tags': { column: 'instances.instanceMetadataTags' },
-  'network-interface.network-interface-id': ofInterface('id'),
-  'network-interface.private-ip-address': ofInterface('privateIp'),
-  'network-interface.subnet-id': ofInterface('subnetId'),
-  'network-interface.vpc-id': ofInterface('vpcId'),
-  'owner-id': { column: 'instances.accountId' },
-  'platform-details': { column: 'instances.platformDetails' },
-  'private-ip-address': ofInterface('privateIp'),
-  'reservation-id': { column: 'instances.reservationId' },
-  'root-device-name': { column: 'instances.rootDeviceName' },
-  'root-device-type': { column: 'instances.rootDeviceType' },
-  'source-dest-check': { number: 'instances.sourceDestCheck' },
-  'state-reason-code': { column: 'instances.stateReasonCode' },
-  'subnet-id': { column: 'instances.subnetId' },
-  tenancy: { constant: 'default' },
-  'virtualization-type': { column: 'instances.virtualizationType' },
-  'vpc-id': { column: 'instances.vpcId' },
-}
-
-const passed: FilterRule = { column: 'instances.reachability' }
-
-/** The filters of DescribeInstanceStatus. */
-const statusFilters: FilterRules = {
-  'availability-zone': { column: 'instances.zone' },
-  'instance-state-code': instanceFilters['instance-state-code']!,
-  'instance-state-name': { column: 'instances.state' },
-  'instance-status.reachability': passed,
-  'instance-status.status': {
-    text: (eb) =>
-      eb
-        .case()
-        .when('instances.reachability' as never, '=', 'passed' as never)
-        .then('ok')
-        .when('instances.reachability' as never, '=', 'failed' as never)
-        .then('impaired')
-        .else(eb.ref('instances.reachability' as never))
-        .end(),
-  },
-  'system-status.reachability': passed,
-  'system-status.status': { constant: 'ok' },
-}
+export { stateCodes } from './instance-filters.ts'
 
 /** How long a terminated instance is still described (EC2: about an hour). */
 export const terminatedVisibleMs = 60 * 60 * 1000

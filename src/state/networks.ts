@@ -2,8 +2,14 @@
 import type { Insertable, Selectable } from 'kysely'
 import { insertRows } from './bulk.ts'
 import type { Db } from './database.ts'
-import type { FilterRules } from './filters.ts'
 import { type ListRequest, listPage, type Page } from './listing.ts'
+import {
+  networkInterfaceFilters,
+  securityGroupFilters,
+  securityGroupRuleFilters,
+  subnetFilters,
+  vpcFilters,
+} from './network-filters.ts'
 import type {
   NetworkInterfacesTable,
   SecurityGroupRulesTable,
@@ -17,96 +23,6 @@ export type Subnet = Selectable<SubnetsTable>
 export type SecurityGroup = Selectable<SecurityGroupsTable>
 export type SecurityGroupRule = Selectable<SecurityGroupRulesTable>
 export type NetworkInterface = Selectable<NetworkInterfacesTable>
-
-const vpcFilters: FilterRules = {
-  tags: { tagsOf: 'vpcs.id' },
-  cidr: { column: 'vpcs.cidr' },
-  'cidr-block-association.cidr-block': { column: 'vpcs.cidr' },
-  'dhcp-options-id': { column: 'vpcs.dhcpOptionsId' },
-  'is-default': { number: 'vpcs.isDefault' },
-  isDefault: { number: 'vpcs.isDefault' },
-  'owner-id': { column: 'vpcs.accountId' },
-  state: { constant: 'available' },
-  'vpc-id': { column: 'vpcs.id' },
-}
-
-const subnetFilters: FilterRules = {
-  tags: { tagsOf: 'subnets.id' },
-  'availability-zone': { column: 'subnets.zone' },
-  availabilityZone: { column: 'subnets.zone' },
-  cidr: { column: 'subnets.cidr' },
-  cidrBlock: { column: 'subnets.cidr' },
-  'cidr-block': { column: 'subnets.cidr' },
-  'default-for-az': { number: 'subnets.isDefault' },
-  defaultForAz: { number: 'subnets.isDefault' },
-  'map-public-ip-on-launch': { number: 'subnets.mapPublicIp' },
-  'owner-id': { column: 'subnets.accountId' },
-  state: { constant: 'available' },
-  'subnet-id': { column: 'subnets.id' },
-  'vpc-id': { column: 'subnets.vpcId' },
-}
-
-const ofRule = (column: keyof SecurityGroupRulesTable, isEgress: 0 | 1): FilterRules[string] => ({
-  exists: (eb, match) =>
-    eb.exists(
-      eb
-        .selectFrom('securityGroupRules as r')
-        .select('r.id')
-        .whereRef('r.groupId', '=', 'securityGroups.id')
-        .where('r.isEgress', '=', isEgress)
-        .where(match(`r.${column}`)),
-    ),
-})
-
-const securityGroupFilters: FilterRules = {
-  tags: { tagsOf: 'securityGroups.id' },
-  description: { column: 'securityGroups.description' },
-  'group-id': { column: 'securityGroups.id' },
-  'group-name': { column: 'securityGroups.name' },
-  'owner-id': { column: 'securityGroups.accountId' },
-  'vpc-id': { column: 'securityGroups.vpcId' },
-  'ip-permission.cidr': ofRule('cidrIpv4', 0),
-  'ip-permission.ipv6-cidr': ofRule('cidrIpv6', 0),
-  'ip-permission.group-id': ofRule('referencedGroupId', 0),
-  'ip-permission.protocol': ofRule('protocol', 0),
-  'egress.ip-permission.cidr': ofRule('cidrIpv4', 1),
-  'egress.ip-permission.ipv6-cidr': ofRule('cidrIpv6', 1),
-  'egress.ip-permission.group-id': ofRule('referencedGroupId', 1),
-  'egress.ip-permission.protocol': ofRule('protocol', 1),
-}
-
-const securityGroupRuleFilters: FilterRules = {
-  tags: { tagsOf: 'securityGroupRules.id' },
-  'group-id': { column: 'securityGroupRules.groupId' },
-  'security-group-rule-id': { column: 'securityGroupRules.id' },
-}
-
-const networkInterfaceFilters: FilterRules = {
-  tags: { tagsOf: 'networkInterfaces.id' },
-  'network-interface-id': { column: 'networkInterfaces.id' },
-  'attachment.instance-id': { column: 'networkInterfaces.instanceId' },
-  'attachment.attachment-id': { column: 'networkInterfaces.attachmentId' },
-  'attachment.status': { constant: 'attached' },
-  'availability-zone': { column: 'networkInterfaces.zone' },
-  'mac-address': { column: 'networkInterfaces.mac' },
-  'owner-id': { column: 'networkInterfaces.accountId' },
-  'private-ip-address': { column: 'networkInterfaces.privateIp' },
-  'addresses.private-ip-address': { column: 'networkInterfaces.privateIp' },
-  'association.public-ip': { column: 'networkInterfaces.publicIp' },
-  status: { constant: 'in-use' },
-  'subnet-id': { column: 'networkInterfaces.subnetId' },
-  'vpc-id': { column: 'networkInterfaces.vpcId' },
-  'group-id': {
-    exists: (eb, match) =>
-      eb.exists(
-        eb
-          .selectFrom('networkInterfaceGroups as g')
-          .select('g.groupId')
-          .whereRef('g.networkInterfaceId', '=', 'networkInterfaces.id')
-          .where(match('g.groupId')),
-      ),
-  },
-}
 
 const byCreation = (row: { createdAt: number; id: string }) => ({ time: row.createdAt, id: row.id })
 

@@ -1,12 +1,13 @@
 import { type Insertable, type Selectable, sql } from 'kysely'
 import type { Db } from './database.ts'
-import type { FilterRules } from './filters.ts'
+import { absent, type FilterRules } from './filters.ts'
 import { type ListRequest, listPage, type Page } from './listing.ts'
 import type { SnapshotState, SnapshotsTable } from './schema.ts'
 
 export type Snapshot = Selectable<SnapshotsTable>
 
 const snapshotFilters: FilterRules = {
+  ...absent('transfer-type'),
   tags: { tagsOf: 'snapshots.id' },
   description: { column: 'snapshots.description' },
   encrypted: { number: 'snapshots.encrypted' },

@@ -2,7 +2,8 @@
 import type { Insertable, Selectable } from 'kysely'
 import { insertRows } from './bulk.ts'
 import type { Db } from './database.ts'
-import type { FilterRules } from './filters.ts'
+import { zoneId } from './derived-filters.ts'
+import { absent, constants, type FilterRules, type Match } from './filters.ts'
 import { type ListRequest, listPage, type Page } from './listing.ts'
 import type { VolumeAttachmentsTable, VolumeLayersTable, VolumeState, VolumesTable } from './schema.ts'
 
@@ -10,18 +11,25 @@ export type Volume = Selectable<VolumesTable>
 export type VolumeLayer = Selectable<VolumeLayersTable>
 export type VolumeAttachment = Selectable<VolumeAttachmentsTable>
 
-const ofAttachment = (column: keyof VolumeAttachmentsTable): FilterRules[string] => ({
+const ofAttachment = (
+  column: keyof VolumeAttachmentsTable,
+  kind: Parameters<Match>[1] = 'text',
+): FilterRules[string] => ({
   exists: (eb, match) =>
     eb.exists(
       eb
         .selectFrom('volumeAttachments as a')
         .select('a.volumeId')
         .whereRef('a.volumeId', '=', 'volumes.id')
-        .where(match(`a.${column}`)),
+        .where(match(`a.${column}`, kind)),
     ),
 })
 
 const volumeFilters: FilterRules = {
+  ...absent('operator.principal'),
+  ...constants({ 'fast-restored': 'false', 'multi-attach-enabled': 'false', 'operator.managed': 'false' }),
+  'attachment.attach-time': ofAttachment('attachedAt', 'time'),
+  'availability-zone-id': zoneId('volumes.zone'),
   tags: { tagsOf: 'volumes.id' },
   'attachment.delete-on-termination': {
     truth: (eb) =>

@@ -50,6 +50,7 @@ export const routeHandlers = {
 
 /** Neither can be tagged in Kiln: filters by tag find none. */
 const noTags = () => []
+const none = () => []
 
 const routeTableFilters: ListedRules<RouteTable> = {
   'route-table-id': (table) => table.RouteTableId,
@@ -60,6 +61,14 @@ const routeTableFilters: ListedRules<RouteTable> = {
   'association.route-table-association-id': (table) =>
     table.Associations!.map((association) => association.RouteTableAssociationId),
   'association.subnet-id': (table) => table.Associations!.map((association) => association.SubnetId),
+  'association.gateway-id': none,
+  'route.destination-ipv6-cidr-block': none,
+  'route.destination-prefix-list-id': none,
+  'route.egress-only-internet-gateway-id': none,
+  'route.instance-id': none,
+  'route.nat-gateway-id': none,
+  'route.transit-gateway-id': none,
+  'route.vpc-peering-connection-id': none,
   'route.destination-cidr-block': (table) => table.Routes!.map((route) => route.DestinationCidrBlock),
   'route.gateway-id': (table) => table.Routes!.map((route) => route.GatewayId),
   'route.origin': (table) => table.Routes!.map((route) => route.Origin),

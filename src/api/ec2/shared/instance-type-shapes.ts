@@ -52,7 +52,40 @@ export function ec2InstanceType(type: InstanceType): InstanceTypeInfo {
   }
 }
 
+/** EC2's filters about what no type tells here. */
+const untold: ListedRules<InstanceTypeInfo> = Object.fromEntries(
+  [
+    'ebs-info.ebs-optimized-info.baseline-bandwidth-in-mbps',
+    'ebs-info.ebs-optimized-info.baseline-iops',
+    'ebs-info.ebs-optimized-info.baseline-throughput-in-mbps',
+    'ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps',
+    'ebs-info.ebs-optimized-info.maximum-iops',
+    'ebs-info.ebs-optimized-info.maximum-throughput-in-mbps',
+    'instance-storage-info.disk.count',
+    'instance-storage-info.disk.size-in-gb',
+    'instance-storage-info.disk.type',
+    'instance-storage-info.encryption-support',
+    'instance-storage-info.nvme-support',
+    'instance-storage-info.total-size-in-gb',
+    'network-info.bandwidth-weightings',
+    'network-info.efa-info.maximum-efa-interfaces',
+    'network-info.flexible-ena-queues-support',
+    'nitro-tpm-info.supported-versions',
+    'processor-info.supported-features',
+    'processor-info.sustained-clock-speed-in-ghz',
+    'reboot-migration-support',
+    'vcpu-info.valid-cores',
+    'vcpu-info.valid-threads-per-core',
+  ].map((name) => [name, () => []]),
+)
+
 export const instanceTypeFilters: ListedRules<InstanceTypeInfo> = {
+  ...untold,
+  'ebs-info.attachment-limit-type': (type) => type.EbsInfo!.AttachmentLimitType,
+  'ebs-info.maximum-ebs-attachments': (type) => type.EbsInfo!.MaximumEbsAttachments,
+  'network-info.encryption-in-transit-supported': (type) => type.NetworkInfo!.EncryptionInTransitSupported,
+  'network-info.ipv6-addresses-per-interface': (type) => type.NetworkInfo!.Ipv6AddressesPerInterface,
+  'network-info.maximum-network-cards': (type) => type.NetworkInfo!.MaximumNetworkCards,
   'auto-recovery-supported': (type) => type.AutoRecoverySupported,
   'bare-metal': (type) => type.BareMetal,
   'burstable-performance-supported': (type) => type.BurstablePerformanceSupported,
