@@ -154,7 +154,7 @@ describe('CreateVolume', () => {
     const row = (await served().deps.state.snapshots.get(snapshot))!
     expect(row.dataBytes).toBe(512 * 1024)
     expect((await served().cloud.volumes.usage(large)).localBytes).toBeLessThan(16 * 2 ** 20)
-    const copy = await create({ SnapshotId: snapshot, VolumeType: 'gp3' })
+    const copy = await create({ SnapshotId: snapshot, Size: undefined, VolumeType: 'gp3' })
     expect(await volume(copy)).toMatchObject({ Size: 16_384 })
     await caller.ec2.send(new DeleteVolumeCommand({ VolumeId: large }))
   })

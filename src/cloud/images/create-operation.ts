@@ -42,12 +42,12 @@ export function createImageOperation(
       },
       {
         name: 'capture',
-        async run({ input: { instanceId, freeze } }) {
+        async run({ input: { freeze } }) {
           const snapshots = await state.snapshots.many(freeze.map(({ snapshotId }) => snapshotId))
           await state.transaction(async (tx) => {
             for (const { volumeId, snapshotId } of freeze) {
               const snapshot = snapshots.find((row) => row.id === snapshotId)
-              if (snapshot) await enqueueCapture(deps, tx, snapshot, { volumeId, instanceId })
+              if (snapshot) await enqueueCapture(deps, tx, snapshot, { volumeId })
             }
           })
           deps.operations.wake()

@@ -69,14 +69,7 @@ export class MachineRuns {
     const all = await state.volumes.attachmentsOfInstances([instance.id])
     // A disk that is to go is not plugged in again.
     const attachments = all.filter(({ state: is }) => is === 'attaching' || is === 'attached')
-    const volumes = await state.volumes.many(attachments.map((attachment) => attachment.volumeId))
-    return Promise.all(
-      attachments.map(async ({ volumeId, slot }) => {
-        const volume = volumes.find((row) => row.id === volumeId)
-        if (!volume) throw new OperationFailure(`volume ${volumeId} is gone`)
-        return await this.#disks.machineDisk(volume, slot)
-      }),
-    )
+    return Promise.all(attachments.map(({ volumeId, slot }) => this.#disks.machineDisk(volumeId, slot)))
   }
 
   /** Asks the guest to switch itself off, waits, pulls the plug. */

@@ -9,8 +9,6 @@ import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from
 
 export interface CaptureInput {
   volumeId: string
-  /** The instance that held the volume when the snapshot was asked for. */
-  instanceId: string | null
 }
 
 const captureKind = 'capture-snapshot'
@@ -52,8 +50,7 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
       {
         name: 'freeze',
         // Asked for by an image, this has been done already, for all of its volumes at one instant.
-        run: ({ subjectId, input }) =>
-          disks.freeze(input.instanceId, [{ volumeId: input.volumeId, snapshotId: subjectId }]),
+        run: ({ subjectId, input }) => disks.freezeOne({ volumeId: input.volumeId, snapshotId: subjectId }),
       },
       {
         name: 'capture',

@@ -38,7 +38,7 @@ export class Snapshots {
   ): Promise<Snapshot> {
     const { state, operations, clock, log } = this.#deps
     const { volumeId, description, tags } = request
-    const { snapshot, instanceId } = await state.transaction(async (tx) => {
+    const snapshot = await state.transaction(async (tx) => {
       const volume = await this.#volumes.get(scope, volumeId, tx)
       if (volume.state !== 'available' && volume.state !== 'in-use') {
         throw new KilnError(
@@ -46,14 +46,12 @@ export class Snapshots {
           `Volume ${volumeId} is in state '${volume.state}' and cannot be snapshotted`,
         )
       }
-      const [attachment] = await tx.volumes.attachmentsOfVolumes([volumeId])
-      const holder = attachment?.instanceId ?? null
       const row = await this.insertPending(tx, scope, { volume, description, tags })
-      await enqueueCapture(this.#deps, tx, row, { volumeId, instanceId: holder })
-      return { snapshot: row, instanceId: holder }
+      await enqueueCapture(this.#deps, tx, row, { volumeId })
+      return row
     })
     // The instant of the snapshot is now. Should this fail, or its machine be busy for long, the operation does it.
-    const freezing = this.#volumes.disks.freeze(instanceId, [{ volumeId, snapshotId: snapshot.id }])
+    const freezing = this.#volumes.disks.freezeOne({ volumeId, snapshotId: snapshot.id })
     await within(clock, freezing, { what: `freezing ${volumeId}`, timeoutMs: freezeWithinMs }).catch((error) =>
       log.warn({ err: error, snapshot: snapshot.id }, 'freezing is left to the operation'),
     )

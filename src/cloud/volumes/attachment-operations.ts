@@ -33,15 +33,14 @@ export function attachOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
         async run({ subjectId: volumeId, input: { instanceId } }) {
           return await locks.hold(instanceId, async () => {
             const attachment = await attachmentOf(volumeId, instanceId)
-            const volume = await state.volumes.get(volumeId)
             const instance = await state.instances.get(instanceId)
             // Terminated meanwhile: that has let go of the volume, or will.
-            if (attachment?.state !== 'attaching' || !volume || !instance) return
+            if (attachment?.state !== 'attaching' || !instance) return
             if (instance.state === 'pending') return { againInMs: lookAgainMs }
             // One that does not run gets the disk when it is started.
             if (instance.state !== 'running') return
             if ((await machines.inspect(instanceId)).state === 'absent') return { againInMs: lookAgainMs }
-            await machines.plugDisk(instanceId, await disks.machineDisk(volume, attachment.slot))
+            await machines.plugDisk(instanceId, await disks.machineDisk(volumeId, attachment.slot))
           })
         },
       },

@@ -68,14 +68,14 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
         name: 'switch',
         async run({ subjectId: volumeId }) {
           await disks.holding(volumeId, async (instanceId) => {
-            const volume = await lazy(volumeId)
-            if (!volume) return
+            if (!(await lazy(volumeId))) return
             const [attachment] = await state.volumes.attachmentsOfVolumes([volumeId])
-            const hydrated = { ...volume, hydratedAt: clock.now() }
             if (instanceId !== null && attachment && (await machines.inspect(instanceId)).state !== 'absent') {
-              await machines.localizeBase(instanceId, await disks.machineDisk(hydrated, attachment.slot))
+              const disk = await disks.machineDisk(volumeId, attachment.slot)
+              const chain = { ...disk.chain, base: disks.localBase(volumeId) }
+              await machines.localizeBase(instanceId, { ...disk, chain })
             }
-            await state.volumes.update(volumeId, { hydratedAt: hydrated.hydratedAt })
+            await state.volumes.update(volumeId, { hydratedAt: clock.now() })
           })
         },
       },

@@ -54,10 +54,17 @@ export class VolumeDisks {
     return { chain: await this.#chainOf(volume, layers), layers }
   }
 
-  /** The volume as a machine has it in that slot. */
-  async machineDisk(volume: Volume, slot: number): Promise<MachineDisk> {
-    const limits = this.#deps.enforcesVolumeLimits ? volumeLimits(volume) : null
-    return { volumeId: volume.id, slot, chain: await this.chain(volume), limits }
+  /**
+   * The volume as a machine has it in that slot, for a caller that holds the instance's lock. What was begun while nobody
+   * had the volume ends first; from then on such work waits for that lock.
+   */
+  async machineDisk(volumeId: string, slot: number): Promise<MachineDisk> {
+    return await this.#deps.locks.hold(volumeId, async () => {
+      const volume = await this.#deps.state.volumes.get(volumeId)
+      if (!volume) throw new OperationFailure(`volume ${volumeId} is gone`)
+      const limits = this.#deps.enforcesVolumeLimits ? volumeLimits(volume) : null
+      return { volumeId, slot, chain: await this.chain(volume), limits }
+    })
   }
 
   /**
@@ -109,19 +116,27 @@ export class VolumeDisks {
 
   /**
    * Freezes the tops of volumes, all at one instant: each gets a new empty layer, and what was its top belongs to the
-   * snapshot from then on. All of the volumes are attached to `instanceId`, or none is attached (null).
-   * Asking again for the same snapshots changes nothing.
+   * snapshot from then on. All of the volumes are attached to `instanceId`. Asking again for the same snapshots changes
+   * nothing.
    */
-  async freeze(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
-    const key = instanceId ?? requests[0]!.volumeId
-    await this.#deps.locks.hold(key, () => this.freezeHeld(instanceId, requests))
+  async freeze(instanceId: string, requests: readonly FreezeRequest[]): Promise<void> {
+    await this.#deps.locks.hold(instanceId, () => this.freezeHeld(instanceId, requests))
+  }
+
+  /** {@link freeze} for one volume, wherever it is now. */
+  async freezeOne(request: FreezeRequest): Promise<void> {
+    await this.holding(request.volumeId, (instanceId) => this.freezeHeld(instanceId, [request]))
   }
 
   /** {@link freeze} for a caller that holds the instance's or the volume's lock. */
   async freezeHeld(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
     const { state, machines } = this.#deps
+    const volumeIds = requests.map((request) => request.volumeId)
+    const attachments = await state.volumes.attachmentsOfVolumes(volumeIds)
+    const isHere = (volumeId: string) =>
+      (attachments.find((row) => row.volumeId === volumeId)?.instanceId ?? null) === instanceId
     // A layer that is growing must have grown before another one of that size lies on it.
-    for (const { volumeId } of requests) await this.growHeld(instanceId, volumeId)
+    for (const volumeId of volumeIds.filter(isHere)) await this.growHeld(instanceId, volumeId)
     await state.transaction(async (tx) => {
       for (const { volumeId, snapshotId } of requests) {
         const layers = await tx.volumes.layers(volumeId)
@@ -129,6 +144,9 @@ export class VolumeDisks {
         const top = layers.at(-1)
         const volume = await tx.volumes.get(volumeId)
         if (!top || !volume) throw new OperationFailure(`volume ${volumeId} is gone`)
+        if (!isHere(volumeId)) {
+          throw new OperationFailure(`volume ${volumeId} was detached before its snapshot could be taken`)
+        }
         await tx.snapshots.update(snapshotId, { sizeGib: volume.sizeGib })
         const seq = top.seq + 1
         await tx.volumes.updateLayer(volumeId, top.seq, { snapshotId })
@@ -136,12 +154,12 @@ export class VolumeDisks {
       }
     })
     const tops: { volumeId: string; newLayerPath: string }[] = []
-    for (const volume of await state.volumes.many(requests.map((request) => request.volumeId))) {
+    for (const volume of await state.volumes.many(volumeIds.filter(isHere))) {
       const layers = await state.volumes.layers(volume.id)
       await this.#ensureFiles(volume, layers)
       tops.push({ volumeId: volume.id, newLayerPath: this.pathOf(layers.at(-1)!) })
     }
-    if (instanceId === null) return
+    if (instanceId === null || tops.length === 0) return
     const status = await machines.inspect(instanceId)
     if (status.state !== 'absent') await machines.freeze(instanceId, tops)
   }
