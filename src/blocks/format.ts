@@ -13,7 +13,7 @@ export const volumeBytesMax = 64 * 1024 ** 4
 
 /** Content of a block of zeros. It has a name, but is never stored and stands in no leaf. */
 export const zeroBlock: Buffer = Buffer.alloc(blockBytes)
-const zeroHash = '07854d2fef297a06ba81685e660c332de36d5d18d546927d30daad6d7fda1541'
+export const zeroHash: Hash = '07854d2fef297a06ba81685e660c332de36d5d18d546927d30daad6d7fda1541'
 
 const formatVersion = 1
 const hashBytes = 32

@@ -46,11 +46,84 @@ export interface VolumeReads {
   bytesServed: number
 }
 
+/** One block of a snapshot. The name of a block of zeros is {@link SnapshotContents.zeroHash}: it has a name, but no object. */
+export interface BlockAt {
+  /** The block covers bytes [index * 512 KiB, (index + 1) * 512 KiB) of the volume. */
+  index: number
+  hash: Hash
+}
+
+/** A block in which two snapshots differ. */
+export interface ChangedBlockAt {
+  index: number
+  /** Null where the first snapshot has zeros. */
+  first: Hash | null
+  second: Hash
+}
+
+export interface BlockPage<T> {
+  /** In ascending order of their indexes; may be fewer than asked for, or none, with more to come. */
+  items: T[]
+  /** Where the next page begins; null when there is nothing more. */
+  next: number | null
+}
+
+/** Where a page begins, and how many blocks it has at most. */
+export interface BlockRange {
+  fromIndex: number
+  limit: number
+}
+
+/** What lies in a snapshot, block by block, and snapshots made of blocks that somebody sends. */
+export interface SnapshotContents {
+  readonly blockBytes: number
+  readonly zeroHash: Hash
+  /** The snapshot's blocks that are not zeros. */
+  blocksFrom(request: { region: string; root: Hash } & BlockRange): Promise<BlockPage<BlockAt>>
+  /**
+   * The blocks of the second snapshot's volume that are not the same in both, found without looking at what the two
+   * share. A block that became zeros is among them.
+   */
+  changesFrom(request: { region: string; first: Hash; second: Hash } & BlockRange): Promise<BlockPage<ChangedBlockAt>>
+  /** The name of the block at that place, be it zeros; undefined beyond the end of the volume. */
+  hashAt(region: string, root: Hash, index: number): Promise<Hash | undefined>
+  /** The block's content, checked against its name. The buffer may be shared: nobody may write into it. */
+  read(region: string, hash: Hash): Promise<Buffer>
+  /**
+   * Takes a block's content (exactly `blockBytes`); on stable storage when it resolves. Zeros are not stored.
+   * `storedBytes` is what the store grew by.
+   */
+  put(region: string, content: Buffer): Promise<{ hash: Hash; storedBytes: number }>
+  /**
+   * A new snapshot: the parent's (or zeros) with the changed blocks in their places, which must come in ascending order
+   * and must all have been {@link put}. It is committed before its root is named. Can be repeated.
+   */
+  assemble(request: AssemblyRequest, progress?: Progress): Promise<AssemblyResult>
+}
+
+export interface AssemblyRequest {
+  region: string
+  sizeBytes: number
+  /** Of a volume that is not larger. */
+  parent: Hash | null
+  changes: AsyncIterable<BlockAt>
+  /** How many changes come, for the progress. */
+  changeCount: number
+}
+
+export interface AssemblyResult {
+  root: Hash
+  info: RootInfo
+  /** Bytes that the store grew by: leaves and the root. */
+  bytesStored: number
+}
+
 /**
  * A region's store is made once, by {@link SnapshotBlocks.openRegion}. Everything else needs it to be there: a store that
  * is gone (its disk not mounted, its folder moved away) is an error that says so, and no empty one takes its place.
  */
 export interface SnapshotBlocks {
+  readonly contents: SnapshotContents
   /** Makes the store of a region that nobody has used before. Can be repeated. */
   openRegion(region: string): Promise<void>
   /**

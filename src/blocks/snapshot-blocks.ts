@@ -1,15 +1,15 @@
 /** The blocks room as the cloud sees it: {@link SnapshotBlocks} over one local store a region and one block server. */
-import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
-import { formatExportName, regionStorePath } from './export-name.ts'
-import { formatFile, type LocalStore, openLocalStore } from './local-store.ts'
+import { formatExportName } from './export-name.ts'
 import { materialize } from './materialize.ts'
 import type { SnapshotBlocks } from './ports.ts'
+import { RegionStores } from './region-stores.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
+import { createSnapshotContents } from './snapshot-contents.ts'
 import { infoOf, readRoot } from './snapshot-objects.ts'
 import { forgetVolumeReads, readVolumeReads } from './volume-reads.ts'
 
@@ -55,6 +55,8 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
   let serverWanted = true
 
   return {
+    contents: createSnapshotContents(stores, clock),
+
     async openRegion(region) {
       await stores.open(region)
     },
@@ -102,44 +104,5 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       serverWanted = false
       await server.end()
     },
-  }
-}
-
-/** Opens each region's store once, for writing: this process is the only writer. */
-class RegionStores {
-  readonly #regionsDir: string
-  readonly #syncFilesystem: (path: string) => Promise<void>
-  readonly #open = new Map<string, Promise<LocalStore>>()
-
-  constructor(regionsDir: string, syncFilesystem: (path: string) => Promise<void>) {
-    this.#regionsDir = regionsDir
-    this.#syncFilesystem = syncFilesystem
-  }
-
-  async existing(region: string): Promise<LocalStore> {
-    const directory = regionStorePath(this.#regionsDir, region)
-    // The folder alone may be the place where a disk is mounted at other times.
-    await access(join(directory, formatFile)).catch((error) => {
-      throw new Error(`region ${region} has no block store in ${directory}`, { cause: error })
-    })
-    return await this.open(region)
-  }
-
-  /** Makes the store where there is none. */
-  async open(region: string): Promise<LocalStore> {
-    const opened = this.#open.get(region)
-    if (opened) return await opened
-    const opening = openLocalStore({
-      directory: regionStorePath(this.#regionsDir, region),
-      access: 'write',
-      syncFilesystem: this.#syncFilesystem,
-    })
-    this.#open.set(region, opening)
-    try {
-      return await opening
-    } catch (error) {
-      this.#open.delete(region)
-      throw error
-    }
   }
 }
