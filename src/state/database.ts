@@ -3,6 +3,7 @@ import { type Migration, Migrator } from 'kysely/migration'
 import * as first from './migrations/0001-first.ts'
 import * as volumes from './migrations/0002-volumes.ts'
 import * as madeLayers from './migrations/0003-made-layers.ts'
+import * as snapshotUploads from './migrations/0004-snapshot-uploads.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -12,6 +13,7 @@ const migrations: Record<string, Migration> = {
   '0001-first': first,
   '0002-volumes': volumes,
   '0003-made-layers': madeLayers,
+  '0004-snapshot-uploads': snapshotUploads,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
+import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
 import { type PostgresServer, postgresPrograms, startPostgres } from './testing/postgres-server.ts'
@@ -18,6 +19,8 @@ if (programs === undefined) {
     beforeEach(async () => {
       url = await server.createDatabase()
     })
-    stateSuite('PostgreSQL', () => openState({ url }))
+    const open = () => openState({ url })
+    stateSuite('PostgreSQL', open)
+    snapshotUploadSuite('PostgreSQL', open)
   })
 }

@@ -194,6 +194,35 @@ export interface SnapshotsTable {
   completedAt: TimeMs | null
 }
 
+/** `open`: blocks may be written. `sealed`: completion was asked for. `closed`: it came to an end, whichever. */
+export type SnapshotUploadState = 'open' | 'sealed' | 'closed'
+
+/** A snapshot that is, or was, written block by block through the EBS direct APIs. Its row outlives the writing. */
+export interface SnapshotUploadsTable {
+  snapshotId: string
+  accountId: string
+  region: string
+  state: SnapshotUploadState
+  parentSnapshotId: string | null
+  timeoutMinutes: number
+  /** An open one that is neither written to nor completed by then has failed. Every write puts it off. */
+  deadline: TimeMs
+  /** Grows with every write: tells whether anything was written in the meantime. */
+  writes: number
+  /** Bytes that the region's store grew by so far. */
+  storedBytes: number
+  /** Set when it is sealed: how many blocks were written, and the checksum of all their checksums (hexadecimal). */
+  changedBlocks: number | null
+  checksum: string | null
+}
+
+/** What was written where, as long as the upload is not closed. The block lies in the store, but for one of zeros. */
+export interface SnapshotUploadBlocksTable {
+  snapshotId: string
+  blockIndex: number
+  hash: string
+}
+
 export type VolumeState = 'creating' | 'available' | 'in-use' | 'deleting' | 'deleted' | 'error'
 
 export interface VolumesTable {
@@ -372,6 +401,8 @@ export interface Database {
   imageBlockDevices: ImageBlockDevicesTable
   imageLaunchPermissions: ImageLaunchPermissionsTable
   snapshots: SnapshotsTable
+  snapshotUploads: SnapshotUploadsTable
+  snapshotUploadBlocks: SnapshotUploadBlocksTable
   volumes: VolumesTable
   volumeLayers: VolumeLayersTable
   volumeAttachments: VolumeAttachmentsTable

@@ -5,6 +5,7 @@ import { Kysely, sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isDiskFull } from '../lib/errors.ts'
 import { lockHome } from './home-lock.ts'
+import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
@@ -15,7 +16,9 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true }))
 
-stateSuite('SQLite', () => openState({ sqlitePath: join(folder, 'kiln.db') }))
+const open = () => openState({ sqlitePath: join(folder, 'kiln.db') })
+stateSuite('SQLite', open)
+snapshotUploadSuite('SQLite', open)
 
 test('a transaction that finds no room says so, leaves nothing, and later ones go on', async () => {
   const db = new Kysely<{ notes: { text: string } }>({ dialect: sqliteDialect(join(folder, 'small.db')) })

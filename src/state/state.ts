@@ -9,6 +9,7 @@ import { NetworkRepository } from './networks.ts'
 import { OperationRepository } from './operations.ts'
 import { postgresDialect } from './postgres.ts'
 import { SettingsRepository } from './settings.ts'
+import { SnapshotUploadRepository } from './snapshot-uploads.ts'
 import { SnapshotRepository } from './snapshots.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { TagRepository } from './tags.ts'
@@ -21,6 +22,7 @@ export interface Repositories {
   readonly keyPairs: KeyPairRepository
   readonly images: ImageRepository
   readonly snapshots: SnapshotRepository
+  readonly snapshotUploads: SnapshotUploadRepository
   readonly volumes: VolumeRepository
   readonly volumeModifications: VolumeModificationRepository
   readonly instances: InstanceRepository
@@ -70,6 +72,7 @@ function repositoriesOf(db: Db): Repositories {
     keyPairs: new KeyPairRepository(db),
     images: new ImageRepository(db),
     snapshots: new SnapshotRepository(db),
+    snapshotUploads: new SnapshotUploadRepository(db),
     volumes: new VolumeRepository(db),
     volumeModifications: new VolumeModificationRepository(db),
     instances: new InstanceRepository(db),
