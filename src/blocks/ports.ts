@@ -89,11 +89,13 @@ export interface SnapshotContents {
   hashAt(region: string, root: Hash, index: number): Promise<Hash | undefined>
   /** The block's content, checked against its name. The buffer may be shared: nobody may write into it. */
   read(region: string, hash: Hash): Promise<Buffer>
+  /** The name of a block of that content. */
+  hashOf(content: Buffer): Hash
   /**
-   * Takes a block's content (exactly `blockBytes`); on stable storage when it resolves. Zeros are not stored.
-   * `storedBytes` is what the store grew by.
+   * Takes a block's content (exactly `blockBytes`) under its name; on stable storage when it resolves. Zeros are not
+   * stored. The bytes that the store grew by.
    */
-  put(region: string, content: Buffer): Promise<{ hash: Hash; storedBytes: number }>
+  put(region: string, hash: Hash, content: Buffer): Promise<number>
   /**
    * A new snapshot: the parent's (or zeros) with the changed blocks in their places, which must come in ascending order
    * and must all have been {@link put}. It is committed before its root is named. Can be repeated.

@@ -6,7 +6,6 @@ import {
   blocksIn,
   blocksPerLeaf,
   hashOf,
-  isZeroBlock,
   type Leaf,
   type LeafRef,
   type Root,
@@ -50,6 +49,7 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
   return {
     blockBytes,
     zeroHash,
+    hashOf,
 
     async blocksFrom({ region, root, fromIndex, limit }) {
       return await pageOf(dataSpans(await open(region, root), fromIndex), { fromIndex, limit })
@@ -71,15 +71,14 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
       return hash === zeroHash ? zeroBlock : await (await stores.existing(region)).read('block', hash)
     },
 
-    async put(region, content) {
+    async put(region, hash, content) {
       if (content.length !== blockBytes) throw new RangeError(`a block has ${blockBytes} bytes, not ${content.length}`)
-      if (isZeroBlock(content)) return { hash: zeroHash, storedBytes: 0 }
+      if (hash === zeroHash) return 0
       const store = await stores.existing(region)
-      const hash = hashOf(content)
       const storedBytes = await store.write('block', hash, content)
       // Also when it was there: it may have come by a capture that has not committed yet.
       await commitOf(store).commit()
-      return { hash, storedBytes }
+      return storedBytes
     },
 
     async assemble(request, progress = {}) {

@@ -13,6 +13,8 @@ import { KeyPairs } from './key-pairs.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { type PublicImage, Regions } from './regions/regions.ts'
+import { DirectReads } from './snapshots/direct-reads.ts'
+import { DirectUploads } from './snapshots/direct-uploads.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { Tags } from './tags.ts'
 import { VolumeAttachments } from './volumes/attachments.ts'
@@ -27,6 +29,8 @@ export interface Cloud {
   readonly instances: Instances
   readonly launches: Launches
   readonly snapshots: Snapshots
+  readonly directReads: DirectReads
+  readonly directUploads: DirectUploads
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
   readonly volumeAttachments: VolumeAttachments
@@ -63,6 +67,7 @@ const machinesEveryMs = 5000
 const reachabilityEveryMs = 1000
 const networksEveryMs = 30_000
 const hydrationEveryMs = 30_000
+const uploadsEveryMs = 30_000
 const leftoversEveryMs = 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
@@ -72,6 +77,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const volumes = new Volumes(deps)
   const runs = new MachineRuns(deps, volumes.disks)
   const snapshots = new Snapshots(deps, volumes)
+  const directUploads = new DirectUploads(deps, snapshots)
   const images = new Images(deps, snapshots, volumes.disks, runs)
   const instances = new Instances(deps, runs, volumes)
   const vpcs = new Vpcs(deps)
@@ -82,6 +88,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
     { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
     { name: 'hydration', everyMs: hydrationEveryMs, pass: () => hydration.hydrateDue() },
+    { name: 'uploads', everyMs: uploadsEveryMs, pass: () => directUploads.expire() },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
@@ -97,6 +104,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     instances,
     launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
     snapshots,
+    directReads: new DirectReads(deps),
+    directUploads,
     volumes,
     volumeCreations: new VolumeCreations(deps, volumes, snapshots),
     volumeAttachments: new VolumeAttachments(deps, volumes),

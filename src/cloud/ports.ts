@@ -1,5 +1,5 @@
 /** The rooms below, as the cloud sees them: ports only, no drivers. The composition root brings the real ones. */
-export type { CaptureSource, SnapshotBlocks, VolumeReads } from '../blocks/ports.ts'
+export type { BlockAt, CaptureSource, SnapshotBlocks, VolumeReads } from '../blocks/ports.ts'
 export type {
   DiskChain,
   DiskLimits,

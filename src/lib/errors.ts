@@ -2,7 +2,8 @@
  * The one way to refuse a request. {@link catalogue} holds every code that Kiln answers, with EC2's documented code and
  * its HTTP status; the text is given where it is thrown, because EC2's messages name the parameter and the value.
  *
- * Source of the codes: "Error codes for the Amazon EC2 API" in the EC2 API reference.
+ * Source of the codes: "Error codes for the Amazon EC2 API" in the EC2 API reference, and the errors of each operation
+ * in the EBS direct APIs reference.
  */
 
 const client = 400
@@ -121,6 +122,20 @@ export const catalogue = {
   InvalidRegion: client,
   InvalidZone: client,
   'InvalidZone.NotFound': client,
+  // EBS direct APIs: an exception and its reason
+  'AccessDeniedException.UnauthorizedAccount': 403,
+  ConcurrentLimitExceededException: client,
+  'RequestThrottledException.AccountThrottled': client,
+  UnknownOperationException: 404,
+  'ValidationException.ConflictingBlockUpdate': client,
+  'ValidationException.InvalidBlock': client,
+  'ValidationException.InvalidBlockToken': client,
+  'ValidationException.InvalidPageToken': client,
+  'ValidationException.InvalidParameterValue': client,
+  'ValidationException.InvalidSnapshotId': client,
+  'ValidationException.InvalidTag': client,
+  'ValidationException.InvalidVolumeSize': client,
+  'ValidationException.UnrelatedSnapshots': client,
   // Limits
   MaxIOPSLimitExceeded: client,
   ResourceLimitExceeded: client,

@@ -35,6 +35,11 @@ export const limits = {
   clientTokenLength: 64,
   /** GiB; EC2's bound for gp2 and gp3 is 16 TiB, for io2 64 TiB. */
   volumeGibMax: 65_536,
+  /** Snapshots of an account in a region that are written block by block at once (AWS: pending snapshots per account). */
+  snapshotUploadsPerAccount: 100,
+  /** Requests to the EBS direct APIs that are worked on at once, and that wait for their turn. */
+  directRequestsAtOnce: 64,
+  directRequestsWaiting: 256,
   disksPerInstance: 24,
   consoleBytes: 64 * 1024,
   securityGroupsPerVpc: 2500,

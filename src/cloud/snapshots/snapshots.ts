@@ -3,6 +3,7 @@ import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { regionNames } from '../../lib/regions.ts'
 import type { Page } from '../../state/listing.ts'
+import type { SnapshotState } from '../../state/schema.ts'
 import type { Snapshot, SnapshotListRequest } from '../../state/snapshots.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
@@ -14,8 +15,8 @@ import type { Volumes } from '../volumes/volumes.ts'
 import { captureOperation, enqueueCapture } from './capture-operation.ts'
 import { type CopyInput, copySnapshotKind, copySnapshotOperation } from './copy-operation.ts'
 
-/** What EC2 shows as the volume of a snapshot that was copied. */
-const volumeOfCopies = 'vol-ffffffff'
+/** What EC2 shows as the volume of a snapshot that was not taken of one: a copy, or one that was written block by block. */
+export const volumeOfCopies = 'vol-ffffffff'
 
 /** A request waits so long for the instant of its snapshot: a machine that shuts down may take a minute. */
 const freezeWithinMs = 5000
@@ -113,6 +114,19 @@ export class Snapshots {
     return snapshot
   }
 
+  /** Writes a pending snapshot whose blocks somebody will send, in the caller's transaction. */
+  async insertUpload(
+    tx: Repositories,
+    scope: Scope,
+    request: { sizeGib: number; description: string; tags: readonly Tag[] },
+  ): Promise<Snapshot> {
+    const { sizeGib, description, tags } = request
+    const snapshot = this.#newRow(scope, { volumeId: volumeOfCopies, sizeGib, description })
+    await tx.snapshots.insert(snapshot)
+    await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
+    return snapshot
+  }
+
   #newRow(scope: Scope, about: { volumeId: string; sizeGib: number; description: string }): Snapshot {
     return {
       ...scope,
@@ -168,7 +182,10 @@ export class Snapshots {
     await this.#deps.state.transaction(async (tx) => {
       const [image] = await tx.images.usingSnapshot(id)
       if (image) throw new KilnError('InvalidSnapshot.InUse', `The snapshot ${id} is currently in use by ${image}`)
-      if (!(await tx.snapshots.move(id, ['completed', 'error'], { state: 'deleted' }))) {
+      // Deleting one that is still being written is how its writer gives it up.
+      const isGivenUp = await tx.snapshotUploads.close(id, 'open')
+      const from: SnapshotState[] = isGivenUp ? ['pending'] : ['completed', 'error']
+      if (!(await tx.snapshots.move(id, from, { state: 'deleted' }))) {
         throw new KilnError('IncorrectState', `The snapshot '${id}' is pending; wait until it is completed`)
       }
       await tx.tags.removeAll(id)
