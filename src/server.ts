@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { availableParallelism, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { controlHandler } from './api/control/control.ts'
+import { createEbsService } from './api/ebs/service.ts'
 import { ec2Handlers } from './api/ec2/handlers/index.ts'
 import { createEc2Service } from './api/ec2/service.ts'
 import type { AuthSettings } from './api/http/exchange.ts'
@@ -181,7 +182,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       const token = randomBytes(24).toString('base64url')
       const health = { version, machines: machines.kind, accelerator: machines.accelerator }
       const server = createApiServer({
-        services: [createEc2Service({ handlers: ec2Handlers, cloud }), createStsService()],
+        services: [createEc2Service({ handlers: ec2Handlers, cloud }), createEbsService({ cloud }), createStsService()],
         auth: authSettings(auth, state),
         control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps) }),
         ...{ log, clock, random },

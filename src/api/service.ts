@@ -23,6 +23,8 @@ export interface ServiceRequest {
 export interface HttpAnswer {
   status: number
   contentType: string
+  /** Besides those that every answer has; names in lower case. */
+  headers?: Readonly<Record<string, string>>
   body: string | Buffer
 }
 

@@ -1,6 +1,8 @@
 /** All handlers behind a real HTTP server, on a whole cloud with simulated machines, asked by the official client. */
+import { EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { createEbsService } from '../../src/api/ebs/service.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
 import { createApiServer } from '../../src/api/http/server.ts'
@@ -11,19 +13,25 @@ import { openTestCloud, type TestCloud, type TestCloudOptions } from './test-clo
 export interface ServedCloud extends TestCloud {
   /** A client of that account. Accounts do not see each other, so each test may take its own. */
   client(accountId: string, region?: string): EC2Client
+  /** The same account's client of the EBS direct APIs. */
+  ebs(accountId: string, region?: string): EBSClient
+  readonly url: string
 }
 
 /** One server for all tests of a file. */
 export function useServedCloud(options: TestCloudOptions = {}): () => ServedCloud {
   let served: ServedCloud
-  const clients: EC2Client[] = []
+  const clients: { destroy(): void }[] = []
   let stop = async () => {}
 
   beforeAll(async () => {
     const testCloud = await openTestCloud(options)
     const { clock, random } = testCloud.deps
     const server = createApiServer({
-      services: [createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud })],
+      services: [
+        createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud }),
+        createEbsService({ cloud: testCloud.cloud }),
+      ],
       auth: { mode: 'open' },
       control: async () => undefined,
       log: silentLog,
@@ -31,11 +39,19 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
       random,
     })
     const port = await server.listen({ port: 0, host: '127.0.0.1' })
+    const url = `http://127.0.0.1:${port}`
     served = {
       ...testCloud,
+      url,
       client(accountId, region) {
         const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
-        const client = sdkClient(`http://127.0.0.1:${port}`, credentials, region)
+        const client = sdkClient(url, credentials, region)
+        clients.push(client)
+        return client
+      },
+      ebs(accountId, region = 'eu-west-1') {
+        const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
+        const client = new EBSClient({ endpoint: url, region, credentials, maxAttempts: 1 })
         clients.push(client)
         return client
       },

@@ -12,7 +12,7 @@ import { type Cloud, createCloud } from '../../src/cloud/cloud.ts'
 import { type CloudDeps, type CloudTiming, defaultTiming, type Scope } from '../../src/cloud/deps.ts'
 import { newMac } from '../../src/cloud/network/addresses.ts'
 import type { PublicImage } from '../../src/cloud/regions/regions.ts'
-import { systemClock } from '../../src/lib/clock.ts'
+import { type Clock, systemClock } from '../../src/lib/clock.ts'
 import { type Home, homeAt } from '../../src/lib/home.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
@@ -35,6 +35,8 @@ export interface TestCloudOptions {
    */
   isLive?: boolean
   timing?: Partial<CloudTiming>
+  /** Real time unless given. */
+  clock?: Clock
   /** Puts faults before the block store. */
   wrapBlocks?: (blocks: SnapshotBlocks) => SnapshotBlocks
 }
@@ -51,9 +53,9 @@ export interface TestCloud {
 }
 
 export async function openTestCloud(options: TestCloudOptions = {}): Promise<TestCloud> {
-  const { homePath, isLive = false, timing, wrapBlocks = (blocks) => blocks } = options
+  const { homePath, isLive = false, timing, clock = systemClock, wrapBlocks = (blocks) => blocks } = options
   const home = homeAt(homePath ?? (await mkdtemp(join(tmpdir(), 'kiln-cloud-'))))
-  const [clock, random, log] = [systemClock, systemRandom, silentLog]
+  const [random, log] = [systemRandom, silentLog]
   const state = await openState({ sqlitePath: home.databasePath })
   const simulated = createSimulatedNetwork({ home: home.root, random })
   const plans: VpcPlan[] = []

@@ -90,8 +90,9 @@ async function serve(
     settings,
   )
   if (!request.complete) await discardBody(unhurried(request))
-  const body = Buffer.from(answer.body)
+  const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
   response.writeHead(answer.status, {
+    ...answer.headers,
     'content-type': answer.contentType,
     'content-length': body.length,
     'cache-control': 'no-store',

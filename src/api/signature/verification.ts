@@ -18,6 +18,8 @@ export interface SignaturePolicy {
   unknownKeyCode: ErrorCode
   /** S3: the path is signed as it was sent, and the payload may be unsigned or signed chunk by chunk. */
   objectStorage: boolean
+  /** Methods whose bodies may be unsigned, because the service compares them with a checksum in a signed header. */
+  unsignedBodies?: readonly string[]
 }
 
 export interface VerifiedSignature {
@@ -114,9 +116,10 @@ function checkTime(authorization: Authorization, timestamp: string, nowMs: numbe
 
 function declaredPayload(request: SignedRequest, authorization: Authorization, policy: SignaturePolicy): string {
   const declared = headerValue(request, 'x-amz-content-sha256')
-  const markers = [unsignedPayload, chunkedPayload]
+  const markers = policy.objectStorage ? [unsignedPayload, chunkedPayload] : []
+  if (policy.unsignedBodies?.includes(request.method)) markers.push(unsignedPayload)
   if (declared !== undefined) {
-    if (/^[0-9a-f]{64}$/.test(declared) || (policy.objectStorage && markers.includes(declared))) return declared
+    if (/^[0-9a-f]{64}$/.test(declared) || markers.includes(declared)) return declared
     throw mismatch('x-amz-content-sha256 must be the SHA-256 of the body, in hexadecimal.')
   }
   if (policy.objectStorage && authorization.kind === 'presigned') return unsignedPayload
