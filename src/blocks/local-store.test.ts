@@ -199,3 +199,25 @@ describe('linking', () => {
     expect((await target.read('block', hashOf(content))).equals(content)).toBe(true)
   })
 })
+
+test('a settled block is synced by itself: its file, and the names that lead to it', async () => {
+  const synced: string[] = []
+  const real = failingFiles()
+  const files = {
+    ...real,
+    sync: async (path: string) => {
+      await real.sync(path)
+      synced.push(path)
+    },
+  }
+  const store = await openStore(join(await temporaryFolder(), 'store'), { files })
+  const content = patternBlock('settled')
+  const hash = hashOf(content)
+  await store.write('block', hash, content)
+  synced.length = 0
+  await store.settle('block', hash)
+  const [first, second] = [hash.slice(0, 2), hash.slice(2, 4)]
+  const parts = [['block'], ['block', first], ['block', first, second], ['block', first, second, hash]]
+  expect(synced.sort()).toEqual(parts.map((part) => join(store.where, ...part)).sort())
+  await expect(store.settle('block', hashOf(patternBlock('missing')))).rejects.toThrow('ENOENT')
+})

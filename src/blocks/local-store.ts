@@ -8,7 +8,7 @@
  *
  * An object appears by rename, whole or not at all. Any number of processes may read; one may write.
  */
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { CommitWindow } from './commit-window.ts'
 import { isHash } from './format.ts'
 import { decodeObject, encodedBytesMax, encodeObject } from './object-codec.ts'
@@ -109,6 +109,14 @@ export class LocalStore implements BlockStore {
 
   async commit(): Promise<void> {
     await this.#writer().commit()
+  }
+
+  async settle(kind: ObjectKind, hash: Hash): Promise<void> {
+    const path = this.#path(kind, hash)
+    const parts = [path]
+    // The file's own name, and those of the folders that may have come with it.
+    for (let folder = dirname(path); folder !== this.where; folder = dirname(folder)) parts.push(folder)
+    await Promise.all(parts.map((part) => this.#files.sync(part)))
   }
 
   async *list(kind: ObjectKind): AsyncGenerator<Hash> {

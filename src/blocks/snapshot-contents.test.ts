@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
 import { blockBytes, blocksPerLeaf, encodeLeaf, hashOf, leafSpanBytes, zeroBlock, zeroHash } from './format.ts'
 import type { BlockAt, BlockPage, SnapshotContents } from './ports.ts'
@@ -16,15 +16,10 @@ const region = 'eu-west-1'
 const leafCount = 4
 const sizeBytes = leafCount * leafSpanBytes
 
-async function setUp({ syncMs = 0 } = {}) {
-  const folder = await temporaryFolder()
-  const syncs: string[] = []
-  const stores = new RegionStores(folder, async (path) => {
-    syncs.push(path)
-    if (syncMs > 0) await systemClock.sleep(syncMs)
-  })
+async function setUp() {
+  const stores = new RegionStores(await temporaryFolder(), async () => {})
   const store = await stores.open(region)
-  return { contents: createSnapshotContents(stores, systemClock), store, syncs }
+  return { contents: createSnapshotContents(stores, systemClock), store }
 }
 
 type Disk = ReadonlyMap<number, Buffer>
@@ -98,25 +93,22 @@ test('a block is read as it was written, zeros too, and a damaged one not at all
   await expect(contents.read('us-east-1', hash)).rejects.toThrow('no block store')
 })
 
-test('a block that was put is synced before it is answered; zeros are named and not stored', async () => {
-  const { contents, store, syncs } = await setUp()
+test('a block that was put is on stable storage before it is answered; zeros are named and not stored', async () => {
+  const { contents, store } = await setUp()
+  const settle = vi.spyOn(store, 'settle')
   const [content, name] = [patternBlock('one'), hashOf(patternBlock('one'))]
   expect(contents.hashOf(content)).toBe(name)
   const storedBytes = await contents.put(region, name, content)
   expect(storedBytes).toBe(await store.storedBytes('block', name))
-  expect(syncs).toHaveLength(1)
+  expect(settle.mock.calls).toEqual([['block', name]])
   expect(await contents.put(region, name, content)).toBe(0)
   // It was there already, yet perhaps not on stable storage.
-  expect(syncs).toHaveLength(2)
+  expect(settle).toHaveBeenCalledTimes(2)
   expect(await put(contents, zeroBlock)).toBe(0)
-  expect([syncs.length, await store.has('block', zeroHash)]).toEqual([2, false])
+  expect(await store.has('block', zeroHash)).toBe(false)
   await expect(put(contents, Buffer.alloc(blockBytes - 1))).rejects.toThrow(RangeError)
-})
-
-test('many blocks at once share few syncs', async () => {
-  const { contents, syncs } = await setUp({ syncMs: 100 })
-  await Promise.all(Array.from({ length: 40 }, (_, i) => put(contents, patternBlock(`block ${i}`))))
-  expect(syncs.length).toBeLessThan(20)
+  settle.mockRejectedValueOnce(new Error('disk on fire'))
+  await expect(put(contents, patternBlock('two'))).rejects.toThrow('disk on fire')
 })
 
 test('differences are found in either direction; what became zeros is one', async () => {

@@ -12,7 +12,6 @@ import {
   zeroBlock,
   zeroHash,
 } from './format.ts'
-import { GroupCommit } from './group-commit.ts'
 import type { BlockAt, BlockPage, BlockRange, ChangedBlockAt, SnapshotContents } from './ports.ts'
 import type { RegionStores } from './region-stores.ts'
 import { assembleSnapshot } from './snapshot-assembly.ts'
@@ -29,7 +28,6 @@ const leavesPerPage = 256
 export function createSnapshotContents(stores: RegionStores, clock: Clock): SnapshotContents {
   const roots = new LRUCache<string, Root>({ max: rootsKept })
   const leaves = new LRUCache<string, Leaf>({ max: leavesKept })
-  const commits = new Map<BlockStore, GroupCommit>()
 
   /** A snapshot opened for reading. By store and name: one store's damage is not another's. */
   async function open(region: string, hash: Hash): Promise<OpenSnapshot> {
@@ -38,12 +36,6 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
     const leafOf = (ref: LeafRef) =>
       kept(leaves, `${store.where} ${ref.hash}`, () => readLeaf(store, ref, root.sizeBytes))
     return { root, leafOf }
-  }
-
-  function commitOf(store: BlockStore): GroupCommit {
-    const commit = commits.get(store) ?? new GroupCommit(() => store.commit())
-    commits.set(store, commit)
-    return commit
   }
 
   return {
@@ -74,10 +66,10 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
     async put(region, hash, content) {
       if (content.length !== blockBytes) throw new RangeError(`a block has ${blockBytes} bytes, not ${content.length}`)
       if (hash === zeroHash) return 0
-      const store = await stores.existing(region)
+      const store: BlockStore = await stores.existing(region)
       const storedBytes = await store.write('block', hash, content)
       // Also when it was there: it may have come by a capture that has not committed yet.
-      await commitOf(store).commit()
+      await (store.settle ? store.settle('block', hash) : store.commit())
       return storedBytes
     },
 

@@ -16,6 +16,8 @@ export interface StoreFiles {
   write(path: string, bytes: Buffer): Promise<void>
   /** Makes or replaces a file, on stable storage when it resolves. */
   writeDurably(path: string, bytes: Buffer): Promise<void>
+  /** A file's content, or the names in a folder, are on stable storage when it resolves. */
+  sync(path: string): Promise<void>
   rename(from: string, to: string): Promise<void>
   link(existing: string, path: string): Promise<void>
   remove(path: string): Promise<void>
@@ -33,6 +35,7 @@ export const realFiles: StoreFiles = {
     await rename(fresh, path)
     await flush(dirname(path))
   },
+  sync: flush,
   rename,
   link,
   remove: unlink,

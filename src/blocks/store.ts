@@ -30,6 +30,11 @@ export interface BlockStore {
   linkFrom?(source: BlockStore, kind: ObjectKind, hash: Hash): Promise<number>
   /** Puts everything written so far on stable storage. */
   commit(): Promise<void>
+  /**
+   * Puts one object on stable storage, whoever wrote it: cheaper than {@link commit} for who answers for each object by
+   * itself. Drivers without it commit.
+   */
+  settle?(kind: ObjectKind, hash: Hash): Promise<void>
   /** All objects of a kind, in no order. */
   list(kind: ObjectKind): AsyncIterable<Hash>
   /** Bytes that an object takes in the store. */

@@ -147,6 +147,19 @@ describe('a request signed by the official signer', () => {
     }
   })
 
+  test('bodies may be unsigned by method, where a signed header holds their checksum; nothing else is loosened', async () => {
+    const ebs: SignaturePolicy = { ...ec2, unsignedBodies: ['PUT'] }
+    const headers = { ...post.headers, 'x-amz-content-sha256': unsignedPayload, 'x-amz-checksum': 'of the body' }
+    const put = wire(await signed({ ...post, method: 'PUT', headers }, 'ebs'))
+    expect((await verify({ ...put, body: Buffer.from('another body') }, ebs)).payloadHash).toBe(unsignedPayload)
+    const swapped = put.headers.map(([name, value]) => [name, name === 'x-amz-checksum' ? 'another' : value] as const)
+    expect(await codeOf(verify({ ...put, headers: swapped }, ebs))).toBe('SignatureDoesNotMatch')
+    expect(await codeOf(verify(wire(await signed({ ...post, headers }, 'ebs')), ebs))).toBe('SignatureDoesNotMatch')
+    const chunked = { ...headers, 'x-amz-content-sha256': chunkedPayload }
+    const inChunks = wire(await signed({ ...post, method: 'PUT', headers: chunked }, 'ebs'))
+    expect(await codeOf(verify(inChunks, ebs))).toBe('SignatureDoesNotMatch')
+  })
+
   test.each<[string, (request: SignedRequest) => SignedRequest]>([
     ['the method', (r) => ({ ...r, method: 'PUT' })],
     ['the path', (r) => ({ ...r, target: r.target.replace(/^\//, '/x') })],
