@@ -1,4 +1,5 @@
 /** The same daemon with its state in PostgreSQL. */
+import { EBSClient } from '@aws-sdk/client-ebs'
 import {
   CopyImageCommand,
   CreateImageCommand,
@@ -6,6 +7,7 @@ import {
   DescribeImagesCommand,
   DescribeSnapshotsCommand,
   DescribeVolumesCommand,
+  EC2Client,
   StartInstancesCommand,
   StopInstancesCommand,
   waitUntilImageAvailable,
@@ -14,6 +16,7 @@ import {
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PostgresServer, postgresPrograms, startPostgres } from '../../src/state/testing/postgres-server.ts'
+import { blockOf, DirectSnapshots, diskOf } from '../support/direct-snapshots.ts'
 import { prepareFleet } from './support/fleet.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
@@ -62,6 +65,23 @@ describe.skipIf(!programs)(
       await here.terminate(ids)
       const { Volumes: volumes } = await here.ec2.send(new DescribeVolumesCommand({}))
       expect(volumes).toEqual([])
+    })
+
+    test('holds a snapshot that is written block by block over a crash of the daemon', async () => {
+      const connect = () => {
+        const credentials = { accessKeyId: '444455556666', secretAccessKey: 'any' }
+        const settings = { endpoint: kiln.url, region: 'us-east-1', credentials }
+        return new DirectSnapshots(new EBSClient(settings), new EC2Client(settings))
+      }
+      const before = connect()
+      const id = await before.start()
+      await Promise.all(['a', 'b', 'c'].map((text, index) => before.put(id, index, blockOf(text))))
+      await kiln.kill9()
+      await kiln.restart()
+      const after = connect()
+      await after.write(id, diskOf({ 0: 'a', 1: 'b', 2: 'other' }))
+      expect((await after.settled(id)).State).toBe('completed')
+      expect(await after.read(id)).toEqual(diskOf({ 0: 'a', 1: 'b', 2: 'other' }))
     })
   },
 )

@@ -139,10 +139,11 @@ export class DirectSnapshots {
   /** Everything that the snapshot lists. */
   async read(snapshotId: string): Promise<Map<number, Buffer>> {
     const { blocks } = await this.list(snapshotId)
-    const disk = new Map<number, Buffer>()
-    for (const { BlockIndex: index, BlockToken: token } of blocks) {
-      disk.set(index!, await this.get(snapshotId, index!, token!))
-    }
-    return disk
+    const contents = await Promise.all(
+      blocks.map(async ({ BlockIndex: index, BlockToken: token }) => {
+        return [index!, await this.get(snapshotId, index!, token!)] as const
+      }),
+    )
+    return new Map(contents)
   }
 }
