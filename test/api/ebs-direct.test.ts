@@ -7,6 +7,7 @@ import {
   RegisterImageCommand,
 } from '@aws-sdk/client-ec2'
 import { beforeAll, describe, expect, test } from 'vitest'
+import type { SnapshotBlocks } from '../../src/blocks/ports.ts'
 import { systemClock } from '../../src/lib/clock.ts'
 import { callerOf } from '../support/caller.ts'
 import { blockBytes, blockOf, DirectSnapshots, diskOf, sha256 } from '../support/direct-snapshots.ts'
@@ -20,7 +21,20 @@ const minutes = 60_000
 let laterMs = 0
 const clock = { ...systemClock, now: () => systemClock.now() + laterMs }
 
-const served = useServedCloud({ isLive: true, clock })
+/** Faults that a test puts before the block store. */
+const faults: { assemble?: () => void } = {}
+const wrapBlocks = (blocks: SnapshotBlocks): SnapshotBlocks => ({
+  ...blocks,
+  contents: {
+    ...blocks.contents,
+    async assemble(request, progress) {
+      faults.assemble?.()
+      return blocks.contents.assemble(request, progress)
+    },
+  },
+})
+
+const served = useServedCloud({ isLive: true, clock, wrapBlocks })
 let own: DirectSnapshots
 let others: DirectSnapshots
 beforeAll(() => {
@@ -118,6 +132,35 @@ describe('a snapshot written block by block', () => {
     expect(images![0]!.State).toBe('available')
     const [instance] = await caller.launch({ ImageId: imageId })
     expect(instance.State!.Name).toBe('running')
+  })
+
+  test('stands on its parent also when that is deleted meanwhile', async () => {
+    const parent = await own.make(diskOf({ 0: 'a', 1: 'b' }))
+    const child = await own.start({ ParentSnapshotId: parent })
+    await own.put(child, 1, blockOf('B'))
+    await own.ec2.send(new DeleteSnapshotCommand({ SnapshotId: parent }))
+    await own.complete(child, 1)
+    await own.settled(child)
+    expect(await own.read(child)).toEqual(diskOf({ 0: 'a', 1: 'B' }))
+  })
+
+  test('is put together again when that failed, and in the end fails with the reason', async () => {
+    let failures = 1
+    faults.assemble = () => {
+      if (failures-- > 0) throw new Error('the disk has no room')
+    }
+    const id = await own.make(diskOf({ 0: 'in the second attempt' }))
+    expect(await own.read(id)).toEqual(diskOf({ 0: 'in the second attempt' }))
+    failures = Number.POSITIVE_INFINITY
+    const lost = await own.start()
+    await own.write(lost, diskOf({ 0: 'never' }))
+    expect(await own.settled(lost)).toMatchObject({
+      State: 'error',
+      StateMessage: expect.stringContaining('the disk has no room'),
+    })
+    faults.assemble = undefined
+    expect((await own.complete(lost, 1)).Status).toBe('error')
+    await invalid(own.put(lost, 0, blockOf('x')), 'INVALID_SNAPSHOT_ID')
   })
 
   test('may be empty', async () => {
@@ -286,6 +329,8 @@ describe('what is refused', () => {
       () => own.list('snap-00000000000000000'),
     ]
     for (const attempt of attempts) await expectRefusal(attempt(), 'ResourceNotFoundException', 'SNAPSHOT_NOT_FOUND')
+    const abroad = new DirectSnapshots(served().ebs(stranger, 'us-west-2'), others.ec2)
+    await expectRefusal(abroad.list(theirs), 'ResourceNotFoundException', 'SNAPSHOT_NOT_FOUND')
     const { Images: images } = await own.ec2.send(new DescribeImagesCommand({ Owners: ['amazon'] }))
     const seed = images![0]!.BlockDeviceMappings![0]!.Ebs!.SnapshotId!
     await expectRefusal(own.list(seed), 'AccessDeniedException', 'UNAUTHORIZED_ACCOUNT')

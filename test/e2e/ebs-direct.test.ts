@@ -4,6 +4,7 @@
  */
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { EBSClient } from '@aws-sdk/client-ebs'
 import { CopySnapshotCommand, DescribeImagesCommand, EC2Client, RegisterImageCommand } from '@aws-sdk/client-ec2'
 import { afterEach, expect, test } from 'vitest'
@@ -98,8 +99,15 @@ test('with verified signatures the official client leaves blocks unsigned, and n
   await start({ machines: 'simulated', auth: 'verify' })
   const key = await newKey()
   const direct = connect(key)
-  const id = await direct.make(diskOf({ 3: 'three' }))
-  expect(await direct.read(id)).toEqual(diskOf({ 3: 'three' }))
+  const id = await direct.start()
+  await direct.put(id, 3, blockOf('three'))
+  const four = blockOf('four')
+  const checksum = sha256(four).toString('base64')
+  // A stream has no length before it ends: it comes in pieces.
+  await direct.put(id, 4, Readable.from([four.subarray(0, 1000), four.subarray(1000)]), { Checksum: checksum })
+  await direct.complete(id, 2)
+  await direct.settled(id)
+  expect(await direct.read(id)).toEqual(diskOf({ 3: 'three', 4: 'four' }))
   const forger = connect({ ...key, secretAccessKey: 'x'.repeat(40) })
   await expect(forger.start()).rejects.toMatchObject({ name: 'InvalidSignatureException' })
   await expect(forger.put(id, 0, blockOf('x'))).rejects.toMatchObject({ name: 'InvalidSignatureException' })

@@ -1,5 +1,6 @@
 /** Snapshots read and written block by block, by the official client of the EBS direct APIs. */
 import { createHash } from 'node:crypto'
+import type { Readable } from 'node:stream'
 import {
   CompleteSnapshotCommand,
   type CompleteSnapshotCommandInput,
@@ -47,14 +48,20 @@ export class DirectSnapshots {
     return (await this.ebs.send(new StartSnapshotCommand({ VolumeSize: 1, ...input }))).SnapshotId!
   }
 
-  put(snapshotId: string, index: number, content: Uint8Array, more: Partial<PutSnapshotBlockCommandInput> = {}) {
+  /** With the checksum of the content, unless it is a stream: then `more` must bring it. */
+  put(
+    snapshotId: string,
+    index: number,
+    content: Uint8Array | Readable,
+    more: Partial<PutSnapshotBlockCommandInput> = {},
+  ) {
     return this.ebs.send(
       new PutSnapshotBlockCommand({
         SnapshotId: snapshotId,
         BlockIndex: index,
         BlockData: content,
         DataLength: blockBytes,
-        Checksum: sha256(content).toString('base64'),
+        Checksum: content instanceof Uint8Array ? sha256(content).toString('base64') : undefined,
         ChecksumAlgorithm: 'SHA256',
         ...more,
       }),
