@@ -7,7 +7,7 @@ import { openLocalStore } from './local-store.ts'
 import { storeSuite } from './store.suite.ts'
 import { type Hash, MissingObject, type ObjectKind } from './store.ts'
 import { failingFiles, vanish } from './testing/failing-files.ts'
-import { openStore, patternBlock, putSnapshot } from './testing/stores.ts'
+import { openStore, patternBlock, putSnapshot, wordyBlock } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 
 function pathOf(directory: string, kind: ObjectKind, hash: Hash): string {
@@ -55,6 +55,21 @@ describe('a disk that fails', () => {
       expect(failed).toBe(6)
     },
   )
+
+  test.each([0, 1])('after %i calls of packing harder: the object is what it was', async (calls) => {
+    const directory = join(await temporaryFolder(), 'store')
+    const files = failingFiles()
+    const store = await openStore(directory, { files })
+    const content = wordyBlock('x')
+    const bytes = await store.write('block', hashOf(content), content)
+    await store.commit()
+    files.failAfter(calls, 'EIO')
+    await expect(store.repack('block', hashOf(content))).rejects.toThrow('EIO')
+    expect(await store.storedBytes('block', hashOf(content))).toBe(bytes)
+    expect((await store.read('block', hashOf(content))).equals(content)).toBe(true)
+    expect(await readdir(join(directory, 'tmp'))).toEqual([])
+    expect(await store.repack('block', hashOf(content))).toBeGreaterThan(0)
+  })
 
   test('that vanished is reported, and nothing is made in its place', async () => {
     const directory = join(await temporaryFolder(), 'store')

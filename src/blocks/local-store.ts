@@ -92,6 +92,23 @@ export class LocalStore implements BlockStore {
     return this.#unlessThere(kind, hash, () => this.#place(kind, hash, encoded))
   }
 
+  async repack(kind: ObjectKind, hash: Hash): Promise<number> {
+    this.#writer()
+    const before = await this.#load(kind, hash)
+    const packed = await encodeObject(await decodeObject(kind, hash, before, this.where), 'hard')
+    if (packed.length >= before.length) return 0
+    const temporary = this.#temporaryPath()
+    try {
+      // Not by the commit's sync: what it replaces was committed long ago, and must not be lost with the power.
+      await this.#files.writeDurably(temporary, packed)
+      await this.#files.rename(temporary, this.#path(kind, hash))
+    } catch (error) {
+      await this.#files.remove(temporary).catch(() => {})
+      throw error
+    }
+    return before.length - packed.length
+  }
+
   linkFrom(source: BlockStore, kind: ObjectKind, hash: Hash): Promise<number> {
     return this.#unlessThere(kind, hash, async () => {
       const encoded = await source.readEncoded(kind, hash)
@@ -182,8 +199,12 @@ export class LocalStore implements BlockStore {
     }
   }
 
+  #temporaryPath(): string {
+    return join(this.where, 'tmp', `${process.pid}-${this.#temporaryCount++}`)
+  }
+
   async #place(kind: ObjectKind, hash: Hash, encoded: Buffer): Promise<number> {
-    const temporary = join(this.where, 'tmp', `${process.pid}-${this.#temporaryCount++}`)
+    const temporary = this.#temporaryPath()
     try {
       await this.#files.write(temporary, encoded)
       await this.#intoFolder(kind, hash, (path) => this.#files.rename(temporary, path))

@@ -17,13 +17,17 @@ export function encodedBytesMax(kind: ObjectKind): number {
   return contentBytesMax[kind] + 1
 }
 
-/** Packs content with zstd level 1 (in the thread pool) when that saves enough, and leaves it raw otherwise. */
-export async function encodeObject(content: Buffer): Promise<Buffer> {
+/** `quick` while somebody waits for a snapshot; `hard` for what is archived. Unpacking takes the same time for both. */
+export type PackingEffort = keyof typeof zstdLevels
+const zstdLevels = { quick: 1, hard: 19 } as const
+
+/** Packs content with zstd (in the thread pool) when that saves enough, and leaves it raw otherwise. */
+export async function encodeObject(content: Buffer, effort: PackingEffort = 'quick'): Promise<Buffer> {
   const packed = await compress(content, {
     // One output chunk, so that nothing is joined afterwards.
     chunkSize: content.length + 1024,
     pledgedSrcSize: content.length,
-    params: { [constants.ZSTD_c_compressionLevel]: 1 },
+    params: { [constants.ZSTD_c_compressionLevel]: zstdLevels[effort] },
   })
   const worthwhile = packed.length < content.length * worthwhileRatio
   return Buffer.concat([Buffer.of(worthwhile ? codecZstd : codecRaw), worthwhile ? packed : content])

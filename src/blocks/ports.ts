@@ -26,6 +26,14 @@ export interface CopyStats {
   blocksPresent: number
 }
 
+export interface RepackResult {
+  blocksPacked: number
+  /** Bytes that the store shrank by. */
+  bytesSaved: number
+  /** Where to go on; null when all of the snapshot was seen. */
+  nextLeaf: number | null
+}
+
 export interface Progress {
   /** 0 to 100, called at most a few times a second. */
   onPercent?: (percent: number) => void | Promise<void>
@@ -147,6 +155,16 @@ export interface SnapshotBlocks {
   /** Writes all of a snapshot into a raw file, whole or not at all; resumes. Its folder must be there. */
   materialize(request: { region: string; root: Hash; path: string }, progress?: Progress): Promise<void>
   info(region: string, root: Hash): Promise<RootInfo>
+  /**
+   * Packs harder what `root` alone names: blocks that one of the other roots has as well are left as they are. Does a
+   * part of the snapshot, beginning with the leaf `fromLeaf` (in the order of the root, from 0). Can be repeated.
+   */
+  repack(
+    request: { region: string; root: Hash; others: readonly Hash[]; fromLeaf: number },
+    progress?: Progress,
+  ): Promise<RepackResult>
+  /** Reads all that `root` names. Throws when something is missing or damaged. */
+  verify(request: { region: string; root: Hash }, progress?: Progress): Promise<void>
   /**
    * Makes sure that the block server runs and tells how to read a snapshot as the backing of that volume. Throws when
    * the region's store or the snapshot is not there.

@@ -8,9 +8,11 @@ import { formatExportName } from './export-name.ts'
 import { materialize } from './materialize.ts'
 import type { SnapshotBlocks } from './ports.ts'
 import { RegionStores } from './region-stores.ts'
+import { repackSnapshot } from './repack.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
 import { createSnapshotContents } from './snapshot-contents.ts'
 import { infoOf, readRoot } from './snapshot-objects.ts'
+import { verifySnapshot } from './verify.ts'
 import { forgetVolumeReads, readVolumeReads } from './volume-reads.ts'
 
 /**
@@ -77,6 +79,14 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
 
     async info(region, root) {
       return infoOf(await readRoot(await stores.existing(region), root))
+    },
+
+    async repack({ region, ...request }, progress = {}) {
+      return await repackSnapshot({ store: await stores.existing(region), ...request }, progress, clock)
+    },
+
+    async verify({ region, root }, progress = {}) {
+      await verifySnapshot(await stores.existing(region), root, progress, clock)
     },
 
     async serve({ region, root, volumeId }) {

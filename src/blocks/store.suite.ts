@@ -10,7 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { contentBytesMax, hashOf } from './format.ts'
 import { type BlockStore, CorruptObject, type Hash, MissingObject, type ObjectKind, objectKinds } from './store.ts'
-import { patternBlock } from './testing/stores.ts'
+import { patternBlock, wordyBlock } from './testing/stores.ts'
 
 export interface StoreUnderTest {
   store: BlockStore
@@ -113,6 +113,32 @@ export function storeSuite(name: string, setUp: () => Promise<StoreUnderTest>): 
       expect(await target.store.writeEncoded('block', hash, encoded)).toBe(bytes)
       expect(await target.store.writeEncoded('block', hash, encoded)).toBe(0)
       expect((await target.store.read('block', hash)).equals(content)).toBe(true)
+    })
+
+    test('packs harder what is there, and only when that is smaller', async () => {
+      const { store, reopen } = await setUp()
+      const [text, dense] = [wordyBlock('line'), randomBytes(contentBytesMax.block)]
+      const hash = hashOf(text)
+      const quickBytes = await store.write('block', hash, text)
+      await store.write('block', hashOf(dense), dense)
+      await store.commit()
+      const saved = await store.repack('block', hash)
+      expect(saved).toBeGreaterThan(quickBytes / 20)
+      expect(await store.storedBytes('block', hash)).toBe(quickBytes - saved)
+      expect(await store.repack('block', hash)).toBe(0)
+      expect(await store.repack('block', hashOf(dense))).toBe(0)
+      for (const reader of [store, await reopen()]) expect((await reader.read('block', hash)).equals(text)).toBe(true)
+    })
+
+    test('packs nothing harder that is damaged or missing', async () => {
+      const { store, damage } = await setUp()
+      const text = wordyBlock('line')
+      const hash = hashOf(text)
+      await expect(store.repack('block', hash)).rejects.toThrow(MissingObject)
+      const bytes = await store.write('block', hash, text)
+      await damage('block', hash, (encoded) => flipped(encoded, encoded.length - 20))
+      await expect(store.repack('block', hash)).rejects.toThrow(CorruptObject)
+      expect(await store.storedBytes('block', hash)).toBe(bytes)
     })
 
     test.each(['', '../../etc/passwd', 'A'.repeat(64), 'a'.repeat(63)])('refuses "%s" as a name', async (hash) => {

@@ -24,6 +24,11 @@ export interface BlockStore {
   /** Stores what another store's {@link readEncoded} gave, without packing it anew; otherwise like {@link write}. */
   writeEncoded(kind: ObjectKind, hash: Hash, encoded: Buffer): Promise<number>
   /**
+   * Packs a stored object harder, if that makes it smaller; the bytes saved. Readers find the old packing or the new one,
+   * at any moment and after any crash: the new one is on stable storage before it takes the name.
+   */
+  repack(kind: ObjectKind, hash: Hash): Promise<number>
+  /**
    * Like {@link writeEncoded} from that store, but the two may share one file afterwards: a flaw of the disk under it
    * would show in both, so this is for stores that are copies of each other anyway. Drivers without it copy.
    */

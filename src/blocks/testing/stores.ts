@@ -19,6 +19,16 @@ export function patternBlock(text: string): Buffer {
   return Buffer.alloc(blockBytes, text)
 }
 
+/** A block of words in no order: it packs the better the harder it is tried. */
+export function wordyBlock(text: string): Buffer {
+  let state = 1
+  const lines = Array.from({ length: blockBytes / 4 }, (_, index) => {
+    state = (state * 48_271) % 2_147_483_647
+    return index === 0 ? text : (state % 3000).toString(36).padStart(4, 'word')
+  })
+  return Buffer.from(lines.join(' ')).subarray(0, blockBytes)
+}
+
 /** Writes a snapshot of the given blocks (by place; the others are zeros) the way a capture does. */
 export async function putSnapshot(
   store: BlockStore,
