@@ -62,12 +62,13 @@ function checkWishes(wishes: readonly DeviceWish[]): void {
 
 /**
  * Lays wishes over what there is. Entries for known devices change them, others are added, NoDevice removes.
- * `snapshotOf` finds a snapshot that the caller may read, or throws InvalidSnapshot.NotFound.
+ * `snapshotOf` finds a snapshot that the caller may read, or throws InvalidSnapshot.NotFound; it is told whether the
+ * snapshot was there (and the wish only changes other things) or comes with the wish.
  */
 export async function mergeDevices(
   present: readonly Device[],
   wishes: readonly DeviceWish[],
-  snapshotOf: (id: string) => Promise<Snapshot>,
+  snapshotOf: (id: string, isPresent: boolean) => Promise<Snapshot>,
 ): Promise<Device[]> {
   checkWishes(wishes)
   const devices = new Map(present.map((device) => [device.deviceName, device]))
@@ -83,14 +84,14 @@ export async function mergeDevices(
 async function wishedDevice(
   present: Device | undefined,
   { deviceName, virtualName, ebs }: DeviceWish,
-  snapshotOf: (id: string) => Promise<Snapshot>,
+  snapshotOf: (id: string, isPresent: boolean) => Promise<Snapshot>,
 ): Promise<Device> {
   if (virtualName !== undefined) return { ...noVolume, deviceName, virtualName }
   if (!ebs) {
     throw new KilnError('InvalidBlockDeviceMapping', `The device ${deviceName} needs an Ebs, VirtualName or NoDevice`)
   }
   const snapshotId = ebs.snapshotId ?? present?.snapshotId ?? null
-  const snapshot = snapshotId ? await snapshotOf(snapshotId) : undefined
+  const snapshot = snapshotId ? await snapshotOf(snapshotId, snapshotId === present?.snapshotId) : undefined
   const sizeGib = ebs.sizeGib ?? present?.sizeGib ?? snapshot?.sizeGib
   if (sizeGib === undefined) {
     throw new KilnError(

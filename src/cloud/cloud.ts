@@ -3,6 +3,7 @@ import { waitFor } from '../lib/clock.ts'
 import { Reconciler } from '../operations/reconciler.ts'
 import type { InstanceState } from '../state/schema.ts'
 import type { CloudDeps, Scope } from './deps.ts'
+import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
 import { type GuestMetadata, guestMetadataAt } from './instances/guest-metadata.ts'
 import { Instances } from './instances/instances.ts'
@@ -12,9 +13,13 @@ import { reconcileMachines, reconcileNetworks, reconcileReachability } from './i
 import { KeyPairs } from './key-pairs.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
+import { PublicAccess } from './public-access.ts'
 import { type PublicImage, Regions } from './regions/regions.ts'
 import { DirectReads } from './snapshots/direct-reads.ts'
 import { DirectUploads } from './snapshots/direct-uploads.ts'
+import { SnapshotLocks } from './snapshots/snapshot-locks.ts'
+import { SnapshotPermissions } from './snapshots/snapshot-permissions.ts'
+import { SnapshotTiers } from './snapshots/snapshot-tiers.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { Tags } from './tags.ts'
 import { VolumeAttachments } from './volumes/attachments.ts'
@@ -26,11 +31,16 @@ import { Volumes } from './volumes/volumes.ts'
 
 export interface Cloud {
   readonly images: Images
+  readonly imagePermissions: ImagePermissions
   readonly instances: Instances
   readonly launches: Launches
   readonly snapshots: Snapshots
   readonly directReads: DirectReads
   readonly directUploads: DirectUploads
+  readonly snapshotPermissions: SnapshotPermissions
+  readonly snapshotLocks: SnapshotLocks
+  readonly snapshotTiers: SnapshotTiers
+  readonly publicAccess: PublicAccess
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
   readonly volumeAttachments: VolumeAttachments
@@ -79,6 +89,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const snapshots = new Snapshots(deps, volumes)
   const directUploads = new DirectUploads(deps, snapshots)
   const images = new Images(deps, snapshots, volumes.disks, runs)
+  const publicAccess = new PublicAccess(deps)
   const instances = new Instances(deps, runs, volumes)
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
@@ -101,11 +112,16 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
 
   return {
     images,
+    imagePermissions: new ImagePermissions(deps, images, publicAccess),
     instances,
     launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
     snapshots,
     directReads: new DirectReads(deps),
     directUploads,
+    snapshotPermissions: new SnapshotPermissions(deps, snapshots, publicAccess),
+    snapshotLocks: new SnapshotLocks(deps, snapshots),
+    snapshotTiers: new SnapshotTiers(deps, snapshots),
+    publicAccess,
     volumes,
     volumeCreations: new VolumeCreations(deps, volumes, snapshots),
     volumeAttachments: new VolumeAttachments(deps, volumes),

@@ -133,4 +133,11 @@ export class Tags {
   }
 }
 
+/** Tags copied from another resource under those that were asked for. Throws TagLimitExceeded for too many. */
+export function mergeTags(base: readonly Tag[], over: readonly Tag[]): Tag[] {
+  const merged = [...new Map([...base, ...over].map((tag) => [tag.key, tag])).values()]
+  if (merged.length <= limits.tagsPerResource) return merged
+  throw new KilnError('TagLimitExceeded', `A resource can have at most ${limits.tagsPerResource} tags.`)
+}
+
 export type { Tag, TagRow }

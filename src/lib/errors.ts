@@ -25,6 +25,7 @@ export const catalogue = {
   InvalidParameter: client,
   InvalidParameterCombination: client,
   InvalidParameterValue: client,
+  InvalidRequest: client,
   MalformedQueryString: 404,
   MissingAction: client,
   MissingAuthenticationToken: 403,

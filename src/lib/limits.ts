@@ -41,6 +41,14 @@ export const limits = {
   directRequestsAtOnce: 64,
   directRequestsWaiting: 256,
   disksPerInstance: 24,
+  /** Accounts and groups of one ModifySnapshotAttribute, and of one ModifyImageAttribute. */
+  snapshotGrantees: 500,
+  imageGrantees: 10_000,
+  /** Volumes that one CreateSnapshots may leave out. */
+  excludedVolumes: 40,
+  snapshotLockDays: 36_500,
+  snapshotLockCoolOffHours: 72,
+  temporaryRestoreDays: 180,
   consoleBytes: 64 * 1024,
   securityGroupsPerVpc: 2500,
   rulesPerSecurityGroup: 60,

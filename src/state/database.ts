@@ -4,6 +4,7 @@ import * as first from './migrations/0001-first.ts'
 import * as volumes from './migrations/0002-volumes.ts'
 import * as madeLayers from './migrations/0003-made-layers.ts'
 import * as snapshotUploads from './migrations/0004-snapshot-uploads.ts'
+import * as snapshotFeatures from './migrations/0005-snapshot-features.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -14,6 +15,7 @@ const migrations: Record<string, Migration> = {
   '0002-volumes': volumes,
   '0003-made-layers': madeLayers,
   '0004-snapshot-uploads': snapshotUploads,
+  '0005-snapshot-features': snapshotFeatures,
 }
 
 export function openDatabase(dialect: Dialect): Db {

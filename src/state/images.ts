@@ -115,12 +115,7 @@ export class ImageRepository {
         .values(devices.map((device, ordinal) => ({ ...device, imageId: row.id, ordinal })))
         .execute()
     }
-    if (grantees.length > 0) {
-      await this.#db
-        .insertInto('imageLaunchPermissions')
-        .values(grantees.map((grantee) => ({ imageId: row.id, grantee })))
-        .execute()
-    }
+    await this.grant(row.id, grantees)
   }
 
   get(id: string): Promise<Image | undefined> {
@@ -190,6 +185,22 @@ export class ImageRepository {
     return grantees
   }
 
+  async grant(imageId: string, grantees: readonly string[]): Promise<void> {
+    if (grantees.length === 0) return
+    await this.#db
+      .insertInto('imageLaunchPermissions')
+      .values(grantees.map((grantee) => ({ imageId, grantee })))
+      .onConflict((conflict) => conflict.columns(['imageId', 'grantee']).doNothing())
+      .execute()
+  }
+
+  /** Takes the launch permission from those grantees, or from all of them when none are named. */
+  async revoke(imageId: string, grantees?: readonly string[]): Promise<void> {
+    let query = this.#db.deleteFrom('imageLaunchPermissions').where('imageId', '=', imageId)
+    if (grantees) query = query.where('grantee', 'in', [...grantees])
+    await query.execute()
+  }
+
   /** Images that are pending or available and name the snapshot. */
   async usingSnapshot(snapshotId: string): Promise<string[]> {
     const rows = await this.#db
@@ -232,7 +243,11 @@ export class ImageRepository {
         eb
           .selectFrom('imageLaunchPermissions as p')
           .select('p.imageId')
-          .where('p.grantee', 'in', [...executableBy]),
+          .where('p.grantee', 'in', [...executableBy])
+          // With whom else an image is shared is told to its owner alone.
+          .where((also) =>
+            also.or([also('p.grantee', 'in', ['all', accountId]), also('images.accountId', '=', accountId)]),
+          ),
       )
     }
     const order = { time: 'images.createdAt', id: 'images.id' }

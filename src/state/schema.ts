@@ -223,6 +223,54 @@ export interface SnapshotUploadBlocksTable {
   hash: string
 }
 
+/** `grantee` is an account id or `all`. */
+export interface SnapshotCreateVolumePermissionsTable {
+  snapshotId: string
+  grantee: string
+}
+
+/** What an account has blocked in a region; no row means that nothing is. */
+export interface PublicAccessBlocksTable {
+  accountId: string
+  region: string
+  resourceType: 'snapshot' | 'image'
+  state: 'block-all-sharing' | 'block-new-sharing'
+}
+
+/** There as long as the snapshot was ever locked and not unlocked; whether it still is, the clock says. */
+export interface SnapshotLocksTable {
+  snapshotId: string
+  mode: 'governance' | 'compliance'
+  durationDays: number
+  coolOffHours: number | null
+  coolOffUntil: TimeMs | null
+  createdAt: TimeMs
+  /** The duration counts from here, or from the completion of the snapshot when that is later. */
+  durationFrom: TimeMs
+  /** Given when the lock was asked for until a date, whatever its duration. */
+  expirationDate: TimeMs | null
+}
+
+export type TieringStatus = `${'archival' | 'permanent-restore' | 'temporary-restore'}-${
+  | 'in-progress'
+  | 'completed'
+  | 'failed'}`
+
+/** There once a snapshot was ever asked to be archived. */
+export interface SnapshotTiersTable {
+  snapshotId: string
+  /** `archive` also while it is temporarily restored. */
+  tier: 'standard' | 'archive'
+  operationStatus: TieringStatus
+  operationDetail: string | null
+  /** 0 to 100, of the last archive or restore. */
+  progress: number
+  startedAt: TimeMs
+  archivedAt: TimeMs | null
+  /** Until then an archived snapshot can be used; null when it is not restored. */
+  restoreExpiresAt: TimeMs | null
+}
+
 export type VolumeState = 'creating' | 'available' | 'in-use' | 'deleting' | 'deleted' | 'error'
 
 export interface VolumesTable {
@@ -403,6 +451,10 @@ export interface Database {
   snapshots: SnapshotsTable
   snapshotUploads: SnapshotUploadsTable
   snapshotUploadBlocks: SnapshotUploadBlocksTable
+  snapshotCreateVolumePermissions: SnapshotCreateVolumePermissionsTable
+  snapshotLocks: SnapshotLocksTable
+  snapshotTiers: SnapshotTiersTable
+  publicAccessBlocks: PublicAccessBlocksTable
   volumes: VolumesTable
   volumeLayers: VolumeLayersTable
   volumeAttachments: VolumeAttachmentsTable

@@ -5,13 +5,10 @@ import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
 import type { Instance } from './instances.ts'
 import type { OperationRow } from './operations.ts'
+import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
 import type { State } from './state.ts'
 import type { VolumeModification } from './volume-modifications.ts'
 import type { Volume } from './volumes.ts'
-
-const account = '111122223333'
-const other = '444455556666'
-const region = 'eu-west-1'
 
 export function stateSuite(name: string, open: () => Promise<State>): void {
   describe(`state on ${name}`, () => {
@@ -126,7 +123,8 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
         expect((await state.instances.list(region, request)).items.map((row) => row.id)).toEqual(['i-1'])
         await state.snapshots.insert(snapshot('snap-1'))
         const done = [{ name: 'progress', values: ['100%'] }]
-        expect((await state.snapshots.list(region, { accountId: account, filters: done })).items).toHaveLength(1)
+        const found = await state.snapshots.list(region, { accountId: account, nowMs: 0, filters: done })
+        expect(found.items).toHaveLength(1)
       })
     })
 
@@ -141,6 +139,22 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
       const elsewhere = await state.images.list('us-east-1', { accountId: account })
       expect(elsewhere.items).toEqual([])
     })
+
+    test('an image that is shared with several is listed by one of them for its own account only', async () => {
+      await addImage('ami-1', {}, [other])
+      await state.images.grant('ami-1', [other, '777788889999', 'all'])
+      await state.images.revoke('ami-1', ['all'])
+      const executable = async (accountId: string, executableBy: string[]) =>
+        (await state.images.list(region, { accountId, executableBy })).items.map((row) => row.id)
+      expect(await executable(account, ['777788889999'])).toEqual(['ami-1'])
+      expect(await executable(other, ['777788889999'])).toEqual([])
+      expect(await executable(other, [other])).toEqual(['ami-1'])
+      await state.images.revoke('ami-1')
+      expect((await state.images.granteesOf(['ami-1'])).get('ami-1')).toEqual([])
+      expect(await executable(other, [other])).toEqual([])
+    })
+
+    snapshotTests(() => state)
 
     test('pages meet every row once, rows of one moment too', async () => {
       const ids = Array.from({ length: 23 }, (_, index) => `ami-${String(index).padStart(2, '0')}`)
@@ -376,27 +390,6 @@ function image(id: string, about: Partial<Image> = {}): Image {
     createdAt: 1000,
     deregisteredAt: null,
     ...about,
-  }
-}
-
-function snapshot(id: string) {
-  return {
-    id,
-    accountId: account,
-    ownerAlias: null,
-    region,
-    volumeId: 'vol-1',
-    sizeGib: 1,
-    state: 'completed' as const,
-    stateMessage: null,
-    progress: 100,
-    description: '',
-    encrypted: 0 as const,
-    rootHash: null,
-    dataBytes: null,
-    storedBytes: null,
-    startedAt: 1,
-    completedAt: 2,
   }
 }
 

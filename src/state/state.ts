@@ -8,7 +8,10 @@ import { KeyPairRepository } from './key-pairs.ts'
 import { NetworkRepository } from './networks.ts'
 import { OperationRepository } from './operations.ts'
 import { postgresDialect } from './postgres.ts'
+import { PublicAccessRepository } from './public-access.ts'
 import { SettingsRepository } from './settings.ts'
+import { SnapshotLockRepository } from './snapshot-locks.ts'
+import { SnapshotTierRepository } from './snapshot-tiers.ts'
 import { SnapshotUploadRepository } from './snapshot-uploads.ts'
 import { SnapshotRepository } from './snapshots.ts'
 import { sqliteDialect } from './sqlite.ts'
@@ -23,6 +26,9 @@ export interface Repositories {
   readonly images: ImageRepository
   readonly snapshots: SnapshotRepository
   readonly snapshotUploads: SnapshotUploadRepository
+  readonly snapshotLocks: SnapshotLockRepository
+  readonly snapshotTiers: SnapshotTierRepository
+  readonly publicAccess: PublicAccessRepository
   readonly volumes: VolumeRepository
   readonly volumeModifications: VolumeModificationRepository
   readonly instances: InstanceRepository
@@ -73,6 +79,9 @@ function repositoriesOf(db: Db): Repositories {
     images: new ImageRepository(db),
     snapshots: new SnapshotRepository(db),
     snapshotUploads: new SnapshotUploadRepository(db),
+    snapshotLocks: new SnapshotLockRepository(db),
+    snapshotTiers: new SnapshotTierRepository(db),
+    publicAccess: new PublicAccessRepository(db),
     volumes: new VolumeRepository(db),
     volumeModifications: new VolumeModificationRepository(db),
     instances: new InstanceRepository(db),

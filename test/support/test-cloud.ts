@@ -35,7 +35,7 @@ export interface TestCloudOptions {
    */
   isLive?: boolean
   timing?: Partial<CloudTiming>
-  /** Real time unless given. */
+  /** Real time unless given; for tests in which days go by. */
   clock?: Clock
   /** Puts faults before the block store. */
   wrapBlocks?: (blocks: SnapshotBlocks) => SnapshotBlocks
@@ -87,7 +87,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: 'test',
-      lanes: isLive ? { boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16, hydrate: 1 } : idleLanes,
+      lanes: isLive ? { ...idleLanes, boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 } : idleLanes,
     }),
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,
@@ -117,7 +117,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   }
 }
 
-const idleLanes = { boot: 1, blocks: 1, images: 1, stop: 1, hydrate: 1 }
+const idleLanes = { boot: 1, blocks: 1, tiering: 1, images: 1, stop: 1, hydrate: 1 }
 
 const seedBytes = 1024 ** 3
 

@@ -13,9 +13,12 @@ export function checkImageText(name: string, description: string | null): void {
       `The Name '${name}' is malformed: AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', ']', ' ', '.', '/', '-', ''', '@' and '_'`,
     )
   }
-  if (description !== null && description.length > descriptionMax) {
-    throw new KilnError('InvalidParameterValue', `The Description is longer than ${descriptionMax} characters`)
-  }
+  if (description !== null) checkDescription(description)
+}
+
+export function checkDescription(description: string): void {
+  if (description.length <= descriptionMax) return
+  throw new KilnError('InvalidParameterValue', `The Description is longer than ${descriptionMax} characters`)
 }
 
 /** Throws InvalidAMIName.Duplicate when the account has a living image of that name in the region. */

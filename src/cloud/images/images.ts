@@ -7,16 +7,17 @@ import type { Instance } from '../../state/instances.ts'
 import type { Page } from '../../state/listing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
-import { listAsked } from '../asked-ids.ts'
+import { idsWithout, listAsked } from '../asked-ids.ts'
 import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { MachineRuns } from '../instances/machine-runs.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
+import { mergeTags } from '../tags.ts'
 import type { FreezeRequest, VolumeDisks } from '../volumes/volume-disks.ts'
 import { copyImageKind, copyImageOperation } from './copy-operation.ts'
 import { type CreateImageInput, createImageKind, createImageOperation } from './create-operation.ts'
-import { checkImageText, checkNameIsFree } from './image-names.ts'
+import { checkDescription, checkImageText, checkNameIsFree } from './image-names.ts'
 import { checkDevicesOfInstance, devicesOf } from './instance-devices.ts'
 
 export interface ImageView extends Image {
@@ -122,7 +123,8 @@ export class Images {
     return image
   }
 
-  async #owned(scope: Scope, id: string): Promise<ImageView> {
+  /** An image of the account's own. Throws AuthFailure for one that it only sees. */
+  async owned(scope: Scope, id: string): Promise<ImageView> {
     const image = await this.get(scope, id)
     if (image.accountId !== scope.accountId) {
       throw new KilnError('AuthFailure', `Not authorized for image:${id}`)
@@ -130,9 +132,10 @@ export class Images {
     return image
   }
 
-  async granteesOf(scope: Scope, id: string): Promise<string[]> {
-    await this.#owned(scope, id)
-    return (await this.#deps.state.images.granteesOf([id])).get(id)!
+  async setDescription(scope: Scope, id: string, description: string): Promise<void> {
+    await this.owned(scope, id)
+    checkDescription(description)
+    await this.#deps.state.images.update(id, { description })
   }
 
   /** One-command image creation: every EBS volume of the instance, at one instant. */
@@ -224,7 +227,7 @@ export class Images {
     })
     await this.#deps.state.transaction(async (tx) => {
       await checkNameIsFree(tx, scope, name)
-      await this.#snapshots.checkReadable(tx, scope, devices)
+      await this.#snapshots.checkUsable(tx, scope, devices)
       await tx.images.insert(image, devices)
       await tx.tags.put({ id: image.id, type: 'image', ...scope }, request.tags)
     })
@@ -245,6 +248,7 @@ export class Images {
     if (source.state !== 'available') {
       throw new KilnError('InvalidAMIID.Unavailable', `The image '${sourceImageId}' (SourceImageId) is ${source.state}`)
     }
+    await this.#checkStorage(sourceScope, source)
     const { operations } = this.#deps
     const [id] = await createOnce(this.#deps, scope, 'CopyImage', request.clientToken, async (tx) => {
       await checkNameIsFree(tx, scope, request.name)
@@ -273,6 +277,17 @@ export class Images {
     })
     operations.wake()
     return id!
+  }
+
+  /** A launch permission lets nobody read the snapshots: a copy of the image needs their own. */
+  async #checkStorage({ region, accountId }: Scope, source: ImageView): Promise<void> {
+    const ids = source.devices.flatMap((device) => device.snapshotId ?? [])
+    const readable = await this.#deps.state.snapshots.readable(region, accountId, ids)
+    if (idsWithout(ids, readable).length === 0) return
+    throw new KilnError(
+      'InvalidRequest',
+      `You do not have permission to access the storage of this ami (${source.id}): its snapshots are not shared with you`,
+    )
   }
 
   #newRow(
@@ -322,7 +337,7 @@ export class Images {
 
   /** Instances of the image go on; nothing new is launched from it. Its snapshots stay unless they are asked away. */
   async deregister(scope: Scope, id: string, deleteSnapshots: boolean): Promise<DeregistrationResult[]> {
-    const image = await this.#owned(scope, id)
+    const image = await this.owned(scope, id)
     await this.#deps.state.transaction((tx) => this.#retire(tx, image))
     if (!deleteSnapshots) return []
     const results: DeregistrationResult[] = []
@@ -355,10 +370,6 @@ function checkState({ id, state }: Instance): void {
     'IncorrectState',
     `Instance '${id}' is ${state}: an image is created of one that is running or stopped`,
   )
-}
-
-function mergeTags(base: readonly Tag[], over: readonly Tag[]): Tag[] {
-  return [...new Map([...base, ...over].map((tag) => [tag.key, tag])).values()]
 }
 
 const notFound = (ids: readonly string[]) =>

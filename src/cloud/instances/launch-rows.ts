@@ -10,6 +10,7 @@ import type { VolumeAttachment } from '../../state/volumes.ts'
 import type { Device } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
+import { checkNotArchived } from '../snapshots/archived.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
 import type { InstanceType } from './instance-types.ts'
@@ -44,7 +45,7 @@ export async function writeLaunch(
 ): Promise<string[]> {
   const { random, clock, operations } = deps
   const addresses = await pickAddresses(deps, tx, request, plan)
-  const snapshots = await snapshotsOf(tx, plan.devices)
+  const snapshots = await snapshotsOf(deps, tx, plan.devices)
   const reservationId = newId('reservation', random)
   const now = clock.now()
   const instances = addresses.map((_, launchIndex) => ({
@@ -90,9 +91,17 @@ async function pickAddresses(
   return addresses
 }
 
-/** The snapshots that volumes are made of. Throws InvalidSnapshot.NotFound for one that was deleted meanwhile. */
-async function snapshotsOf(tx: Repositories, devices: readonly Device[]): Promise<Map<string, Snapshot>> {
+/**
+ * The snapshots that volumes are made of. Throws InvalidSnapshot.NotFound for one that was deleted meanwhile,
+ * IncorrectState for one that is archived.
+ */
+async function snapshotsOf(
+  { clock }: CloudDeps,
+  tx: Repositories,
+  devices: readonly Device[],
+): Promise<Map<string, Snapshot>> {
   const ids = devices.flatMap((device) => device.snapshotId ?? [])
+  await checkNotArchived(tx, clock, ids)
   const usable = (await tx.snapshots.many(ids)).filter((row) => row.state === 'completed')
   const snapshots = new Map(usable.map((row) => [row.id, row]))
   for (const id of ids) {

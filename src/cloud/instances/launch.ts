@@ -69,9 +69,10 @@ export class Launches {
     const type = checkCounts(request)
     const image = await this.#images.launchable(scope, request.imageId)
     const metadata = metadataOptions(imageMetadataOptions(image), request.metadata)
-    const devices = (await mergeDevices(image.devices, request.devices, (id) => this.#snapshots.get(scope, id))).filter(
-      (device) => device.sizeGib !== null,
+    const merged = await mergeDevices(image.devices, request.devices, (id, isPresent) =>
+      isPresent ? this.#snapshots.ofImage(id) : this.#snapshots.get(scope, id),
     )
+    const devices = merged.filter((device) => device.sizeGib !== null)
     const root = devices.find((device) => device.deviceName === image.rootDeviceName)
     const ownRoot = image.devices.find((device) => device.deviceName === image.rootDeviceName)
     if (root?.snapshotId && root.snapshotId !== ownRoot?.snapshotId) {

@@ -4,11 +4,13 @@ import { OperationFailure } from '../../operations/operation.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeLayer } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
-import { gib, type VolumeDisks } from '../volumes/volume-disks.ts'
+import { type FreezeRequest, gib, type VolumeDisks } from '../volumes/volume-disks.ts'
 import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from './snapshot-completion.ts'
 
 export interface CaptureInput {
   volumeId: string
+  /** All snapshots that were asked for together, this one too: their instant is one. */
+  together?: { instanceId: string; requests: FreezeRequest[] }
 }
 
 const captureKind = 'capture-snapshot'
@@ -43,6 +45,13 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
     return { root, changedDepth: layers.length }
   }
 
+  /** The volume of a snapshot that is completed may be gone; that it was frozen is certain. */
+  async function stillPending(asked: readonly FreezeRequest[]): Promise<FreezeRequest[]> {
+    const snapshots = await state.snapshots.many(asked.map(({ snapshotId }) => snapshotId))
+    const pending = new Set(snapshots.filter((row) => row.state === 'pending').map((row) => row.id))
+    return asked.filter(({ snapshotId }) => pending.has(snapshotId))
+  }
+
   return {
     kind: captureKind,
     lane: 'blocks',
@@ -50,7 +59,10 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
       {
         name: 'freeze',
         // Asked for by an image, this has been done already, for all of its volumes at one instant.
-        run: ({ subjectId, input }) => disks.freezeOne({ volumeId: input.volumeId, snapshotId: subjectId }),
+        async run({ subjectId, input: { volumeId, together } }) {
+          if (together) await disks.freeze(together.instanceId, await stillPending(together.requests))
+          else await disks.freezeOne({ volumeId, snapshotId: subjectId })
+        },
       },
       {
         name: 'capture',

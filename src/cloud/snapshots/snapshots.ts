@@ -11,9 +11,15 @@ import type { Volume } from '../../state/volumes.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import { mergeTags } from '../tags.ts'
+import type { FreezeRequest } from '../volumes/volume-disks.ts'
 import type { Volumes } from '../volumes/volumes.ts'
+import { checkNotArchived } from './archived.ts'
 import { captureOperation, enqueueCapture } from './capture-operation.ts'
 import { type CopyInput, copySnapshotKind, copySnapshotOperation } from './copy-operation.ts'
+import { type InstanceVolumesRequest, volumesOfInstance } from './instance-volumes.ts'
+import { checkNotLocked } from './snapshot-locks.ts'
+import { checkNotTiering } from './snapshot-tiers.ts'
 
 /** What EC2 shows as the volume of a snapshot that was not taken of one: a copy, or one that was written block by block. */
 export const volumeOfCopies = 'vol-ffffffff'
@@ -37,7 +43,7 @@ export class Snapshots {
     scope: Scope,
     request: { volumeId: string; description: string; tags: readonly Tag[] },
   ): Promise<Snapshot> {
-    const { state, operations, clock, log } = this.#deps
+    const { state } = this.#deps
     const { volumeId, description, tags } = request
     const snapshot = await state.transaction(async (tx) => {
       const volume = await this.#volumes.get(scope, volumeId, tx)
@@ -51,23 +57,54 @@ export class Snapshots {
       await enqueueCapture(this.#deps, tx, row, { volumeId })
       return row
     })
-    // The instant of the snapshot is now. Should this fail, or its machine be busy for long, the operation does it.
-    const freezing = this.#volumes.disks.freezeOne({ volumeId, snapshotId: snapshot.id })
-    await within(clock, freezing, { what: `freezing ${volumeId}`, timeoutMs: freezeWithinMs }).catch((error) =>
-      log.warn({ err: error, snapshot: snapshot.id }, 'freezing is left to the operation'),
+    await this.#freezeNow([volumeId], this.#volumes.disks.freezeOne({ volumeId, snapshotId: snapshot.id }))
+    return snapshot
+  }
+
+  /** Snapshots volumes of an instance, all as they are at one moment. In the order of the instance's devices. */
+  async createTogether(
+    scope: Scope,
+    request: InstanceVolumesRequest & { description: string; tags: readonly Tag[]; copyVolumeTags: boolean },
+  ): Promise<{ snapshot: Snapshot; tags: readonly Tag[] }[]> {
+    const { instanceId, description, copyVolumeTags } = request
+    const startedAt = this.#deps.clock.now()
+    const created = await this.#deps.state.transaction(async (tx) => {
+      const volumes = await volumesOfInstance(tx, scope, request)
+      const ofVolumes = await tx.tags.of(scope.accountId, copyVolumeTags ? volumes.map(({ id }) => id) : [])
+      const rows: { snapshot: Snapshot; tags: readonly Tag[] }[] = []
+      for (const volume of volumes) {
+        const tags = mergeTags(ofVolumes.get(volume.id) ?? [], request.tags)
+        rows.push({ tags, snapshot: await this.insertPending(tx, scope, { volume, description, tags, startedAt }) })
+      }
+      const together = { instanceId, requests: freezeRequests(rows) }
+      for (const { snapshot } of rows) {
+        await enqueueCapture(this.#deps, tx, snapshot, { volumeId: snapshot.volumeId, together })
+      }
+      return rows
+    })
+    const volumes = created.map(({ snapshot }) => snapshot.volumeId)
+    await this.#freezeNow(volumes, this.#volumes.disks.freeze(instanceId, freezeRequests(created)))
+    return created
+  }
+
+  /** The instant of a snapshot is its request. Should this fail, or the machine be busy for long, the operation does it. */
+  async #freezeNow(volumes: readonly string[], freezing: Promise<void>): Promise<void> {
+    const { operations, clock, log } = this.#deps
+    await within(clock, freezing, { what: `freezing ${volumes}`, timeoutMs: freezeWithinMs }).catch((error) =>
+      log.warn({ err: error, volumes }, 'freezing is left to the operation'),
     )
     operations.wake()
-    return snapshot
   }
 
   /** Writes a pending snapshot of a volume, in the caller's transaction. Its blocks are read when somebody asks for it. */
   async insertPending(
     tx: Repositories,
     scope: Scope,
-    request: { volume: Volume; description: string; tags: readonly Tag[] },
+    request: { volume: Volume; description: string; tags: readonly Tag[]; startedAt?: number },
   ): Promise<Snapshot> {
-    const { volume, description, tags } = request
-    const snapshot = this.#newRow(scope, { volumeId: volume.id, sizeGib: volume.sizeGib, description })
+    const { volume, description, tags, startedAt = this.#deps.clock.now() } = request
+    const about = { volumeId: volume.id, sizeGib: volume.sizeGib, description }
+    const snapshot = { ...this.#newRow(scope, about), startedAt }
     await tx.snapshots.insert(snapshot)
     await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
     return snapshot
@@ -106,6 +143,7 @@ export class Snapshots {
     request: { source: Snapshot; description: string; tags: readonly Tag[] },
   ): Promise<Snapshot> {
     const { source, description, tags } = request
+    await checkNotArchived(tx, this.#deps.clock, [source.id])
     const snapshot = this.#newRow(scope, { volumeId: volumeOfCopies, sizeGib: source.sizeGib, description })
     await tx.snapshots.insert(snapshot)
     await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
@@ -145,43 +183,71 @@ export class Snapshots {
     }
   }
 
-  /** A snapshot that the account may read: its own, or one of the public images'. Throws InvalidSnapshot.NotFound. */
+  /**
+   * A snapshot that the account may make volumes, images and copies of: its own, one that is shared with it, or a public
+   * image's. Throws InvalidSnapshot.NotFound, or IncorrectState while it is archived.
+   */
   async get(scope: Scope, id: string): Promise<Snapshot> {
-    const row = await this.#deps.state.snapshots.get(id)
-    if (row && isReadable(row, scope)) return row
+    const { state, clock } = this.#deps
+    const row = await this.#readable(scope, id)
+    await checkNotArchived(state, clock, [id])
+    return row
+  }
+
+  /** A snapshot of the account's own, archived or not. Throws OperationNotPermitted for one that is only shared with it. */
+  async owned(scope: Scope, id: string): Promise<Snapshot> {
+    const row = await this.#readable(scope, id)
+    if (row.accountId === scope.accountId) return row
+    throw new KilnError('OperationNotPermitted', `The snapshot '${id}' belongs to another account`)
+  }
+
+  async #readable({ region, accountId }: Scope, id: string): Promise<Snapshot> {
+    const [row] = await this.#deps.state.snapshots.readable(region, accountId, [id])
+    if (row) return row
     throw notFound(id)
   }
 
-  /** Throws InvalidSnapshot.NotFound unless all snapshots of the mapping are still there, in the caller's transaction. */
-  async checkReadable(
+  /** A snapshot that an image names: who may launch the image needs no permission for it. */
+  async ofImage(id: string): Promise<Snapshot> {
+    const row = await this.#deps.state.snapshots.get(id)
+    if (row && row.state !== 'deleted') return row
+    throw notFound(id)
+  }
+
+  /** Throws as {@link get} does unless all snapshots of the mapping can still be used, in the caller's transaction. */
+  async checkUsable(
     tx: Repositories,
-    scope: Scope,
+    { region, accountId }: Scope,
     devices: readonly { snapshotId: string | null }[],
   ): Promise<void> {
     const ids = devices.flatMap((device) => device.snapshotId ?? [])
-    const rows = (await tx.snapshots.many(ids)).filter((row) => isReadable(row, scope))
-    const [missing] = idsWithout(ids, rows)
+    const [missing] = idsWithout(ids, await tx.snapshots.readable(region, accountId, ids))
     if (missing) throw notFound(missing)
+    await checkNotArchived(tx, this.#deps.clock, ids)
   }
 
-  async list(scope: Scope, request: Omit<SnapshotListRequest, 'accountId'>): Promise<Page<Snapshot>> {
+  async list(scope: Scope, request: Omit<SnapshotListRequest, 'accountId' | 'nowMs'>): Promise<Page<Snapshot>> {
     const { accountId, region } = scope
+    const nowMs = this.#deps.clock.now()
     return listAsked(
-      (what: typeof request) => this.#deps.state.snapshots.list(region, { ...what, accountId }),
+      (what: typeof request) => this.#deps.state.snapshots.list(region, { ...what, accountId, nowMs }),
       request,
       ([id]) => notFound(id!),
     )
   }
 
-  /** Throws InvalidSnapshot.InUse while an image names it. Its blocks go when the collector finds that nothing needs them. */
+  /**
+   * Throws InvalidSnapshot.InUse while an image names it, OperationNotPermitted while it is locked. Its blocks go when the
+   * collector finds that nothing needs them.
+   */
   async delete(scope: Scope, id: string): Promise<void> {
-    const snapshot = await this.get(scope, id)
-    if (snapshot.accountId !== scope.accountId) {
-      throw new KilnError('OperationNotPermitted', `The snapshot '${id}' belongs to another account`)
-    }
-    await this.#deps.state.transaction(async (tx) => {
+    const { state, clock } = this.#deps
+    await this.owned(scope, id)
+    await state.transaction(async (tx) => {
       const [image] = await tx.images.usingSnapshot(id)
       if (image) throw new KilnError('InvalidSnapshot.InUse', `The snapshot ${id} is currently in use by ${image}`)
+      await checkNotLocked(tx, id, clock.now())
+      await checkNotTiering(tx, id)
       // Deleting one that is still being written is how its writer gives it up.
       const isGivenUp = await tx.snapshotUploads.close(id, 'open')
       const from: SnapshotState[] = isGivenUp ? ['pending'] : ['completed', 'error']
@@ -193,9 +259,9 @@ export class Snapshots {
   }
 }
 
-const isReadable = (row: Snapshot, { accountId, region }: Scope) =>
-  (row.accountId === accountId || row.ownerAlias !== null) && row.region === region && row.state !== 'deleted'
-
 const notFound = (id: string) => new KilnError('InvalidSnapshot.NotFound', `The snapshot '${id}' does not exist.`)
 
 export type { Snapshot }
+
+const freezeRequests = (rows: readonly { snapshot: Snapshot }[]): FreezeRequest[] =>
+  rows.map(({ snapshot: { id, volumeId } }) => ({ volumeId, snapshotId: id }))

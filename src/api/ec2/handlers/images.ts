@@ -7,8 +7,8 @@ import type { Ec2Handlers, RequestContext } from '../handler.ts'
 import { readDevices } from '../shared/block-device-mappings.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
+import { ec2Permissions, ownerAliases, readUsers } from '../shared/grantees.ts'
 import { readId, readIds } from '../shared/ids.ts'
-import { readGrantees, readOwners } from '../shared/owners.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications } from '../shared/tag-specifications.ts'
@@ -22,8 +22,8 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
     const page = await cloud.images.list(scopeOf(context), {
       ids,
       filters: readFilters(input.Filters),
-      owners: readOwners(input.Owners, context.accountId),
-      executableBy: readGrantees(input.ExecutableUsers, context.accountId),
+      owners: readUsers(input.Owners, context, ownerAliases),
+      executableBy: readUsers(input.ExecutableUsers, context, ['all']),
       page: readPage('DescribeImages', input, context, { ids: { parameter: 'ImageIds', given: ids } }),
     })
     const tags = await cloud.tags.of(
@@ -214,10 +214,8 @@ async function imageAttribute(
     case 'description':
       return { Description: { Value: image.description ?? '' } }
     case 'launchPermission': {
-      const grantees = await context.cloud.images.granteesOf(scopeOf(context), image.id)
-      return {
-        LaunchPermissions: grantees.map((grantee) => (grantee === 'all' ? { Group: 'all' } : { UserId: grantee })),
-      }
+      const grantees = await context.cloud.imagePermissions.list(scopeOf(context), image.id)
+      return { LaunchPermissions: ec2Permissions(grantees) }
     }
     case 'blockDeviceMapping':
       return { BlockDeviceMappings: ec2Devices(image) }

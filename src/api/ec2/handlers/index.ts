@@ -1,15 +1,20 @@
 /** The EC2 operations that Kiln serves, composed of one object a resource family. */
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
+import { imagePermissionHandlers } from './image-permissions.ts'
 import { imageHandlers } from './images.ts'
 import { instanceAttributeHandlers } from './instance-attributes.ts'
 import { instanceTypeHandlers } from './instance-types.ts'
 import { instanceHandlers } from './instances.ts'
 import { keyPairHandlers } from './key-pairs.ts'
 import { placeHandlers } from './places.ts'
+import { publicAccessHandlers } from './public-access.ts'
 import { routeHandlers } from './routes.ts'
 import { securityGroupRuleHandlers } from './security-group-rules.ts'
 import { securityGroupHandlers } from './security-groups.ts'
+import { snapshotLockHandlers } from './snapshot-locks.ts'
+import { snapshotPermissionHandlers } from './snapshot-permissions.ts'
+import { snapshotTierHandlers } from './snapshot-tiers.ts'
 import { snapshotHandlers } from './snapshots.ts'
 import { tagHandlers } from './tags.ts'
 import { volumeAttachmentHandlers } from './volume-attachments.ts'
@@ -20,15 +25,20 @@ import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...imageHandlers,
+  ...imagePermissionHandlers,
   ...instanceAttributeHandlers,
   ...instanceHandlers,
   ...instanceTypeHandlers,
   ...keyPairHandlers,
   ...placeHandlers,
+  ...publicAccessHandlers,
   ...routeHandlers,
   ...securityGroupHandlers,
   ...securityGroupRuleHandlers,
   ...snapshotHandlers,
+  ...snapshotLockHandlers,
+  ...snapshotPermissionHandlers,
+  ...snapshotTierHandlers,
   ...tagHandlers,
   ...volumeAttachmentHandlers,
   ...volumeHandlers,

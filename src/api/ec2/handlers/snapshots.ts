@@ -1,17 +1,18 @@
 import type { Snapshot as Ec2Snapshot, SnapshotInfo, SnapshotState } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
+import type { TierView } from '../../../cloud/snapshots/snapshot-tiers.ts'
 import type { Snapshot } from '../../../cloud/snapshots/snapshots.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
+import { ownerAliases, readUsers } from '../shared/grantees.ts'
 import { readId, readIds } from '../shared/ids.ts'
-import { readOwners } from '../shared/owners.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications, type Tag } from '../shared/tag-specifications.ts'
 import { refuseGiven } from '../shared/unsupported.ts'
-import { ec2Tags } from '../shared/views.ts'
+import { ec2Tags, ec2Time } from '../shared/views.ts'
 
 const descriptionMax = 255
 
@@ -25,21 +26,38 @@ export const snapshotHandlers: Ec2Handlers<Cloud> = {
     return ec2SnapshotOf(snapshot, tags)
   },
 
+  async CreateSnapshots(input, context) {
+    const { snapshot: tags } = readTagSpecifications(input.TagSpecifications, ['snapshot'])
+    const { InstanceId, ExcludeBootVolume, ExcludeDataVolumeIds } = input.InstanceSpecification!
+    refuseGiven({ OutpostArn: input.OutpostArn, Location: (input.Location ?? 'regional') !== 'regional' })
+    const created = await context.cloud.snapshots.createTogether(scopeOf(context), {
+      instanceId: readId('instance', InstanceId!),
+      excludeBootVolume: ExcludeBootVolume ?? false,
+      excludeDataVolumeIds: readIds('volume', ExcludeDataVolumeIds) ?? [],
+      description: readDescription(input.Description),
+      copyVolumeTags: input.CopyTagsFromSource === 'volume',
+      tags,
+    })
+    return { Snapshots: created.map(({ snapshot, tags: own }) => ec2SnapshotInfo(snapshot, own)) }
+  },
+
   async DescribeSnapshots(input, context) {
     const ids = readIds('snapshot', input.SnapshotIds)
-    refuseGiven({ RestorableByUserIds: input.RestorableByUserIds })
     const page = await context.cloud.snapshots.list(scopeOf(context), {
       ids,
       filters: readFilters(input.Filters),
-      owners: readOwners(input.OwnerIds, context.accountId),
+      owners: readUsers(input.OwnerIds, context, ownerAliases),
+      restorableBy: readUsers(input.RestorableByUserIds, context, ['all']),
       page: readPage('DescribeSnapshots', input, context, { ids: { parameter: 'SnapshotIds', given: ids } }),
     })
-    const tags = await context.cloud.tags.of(
-      scopeOf(context),
-      page.items.map((snapshot) => snapshot.id),
-    )
+    const found = page.items.map((snapshot) => snapshot.id)
+    const tags = await context.cloud.tags.of(scopeOf(context), found)
+    const tiers = await context.cloud.snapshotTiers.of(found)
     return {
-      Snapshots: page.items.map((snapshot) => ec2SnapshotOf(snapshot, tags.get(snapshot.id) ?? [])),
+      Snapshots: page.items.map((snapshot) => ({
+        ...ec2SnapshotOf(snapshot, tags.get(snapshot.id) ?? []),
+        ...ec2Tier(tiers.get(snapshot.id)!),
+      })),
       NextToken: nextTokenOf('DescribeSnapshots', context, page.next),
     }
   },
@@ -75,22 +93,33 @@ function readDescription(text: string | undefined): string {
   throw new KilnError('InvalidParameterValue', `The Description is longer than ${descriptionMax} characters`)
 }
 
-function ec2SnapshotOf(snapshot: Snapshot, tags: readonly Tag[]): Ec2Snapshot & SnapshotInfo {
+/** What both shapes of a snapshot have. */
+function ec2SnapshotInfo(snapshot: Snapshot, tags: readonly Tag[]): SnapshotInfo {
   return {
     SnapshotId: snapshot.id,
     VolumeId: snapshot.volumeId,
     VolumeSize: snapshot.sizeGib,
     State: snapshot.state as SnapshotState,
-    StateMessage: snapshot.stateMessage ?? undefined,
     StartTime: new Date(snapshot.startedAt),
-    CompletionTime: snapshot.completedAt === null ? undefined : new Date(snapshot.completedAt),
     Progress: `${snapshot.progress}%`,
     OwnerId: snapshot.accountId,
-    OwnerAlias: snapshot.ownerAlias ?? undefined,
     Description: snapshot.description,
     Encrypted: snapshot.encrypted === 1,
+    Tags: ec2Tags(tags),
+  }
+}
+
+function ec2SnapshotOf(snapshot: Snapshot, tags: readonly Tag[]): Ec2Snapshot {
+  return {
+    ...ec2SnapshotInfo(snapshot, tags),
+    StateMessage: snapshot.stateMessage ?? undefined,
+    CompletionTime: ec2Time(snapshot.completedAt),
+    OwnerAlias: snapshot.ownerAlias ?? undefined,
     StorageTier: 'standard',
     FullSnapshotSizeInBytes: snapshot.dataBytes ?? undefined,
-    Tags: ec2Tags(tags),
-  } as Ec2Snapshot & SnapshotInfo
+  }
+}
+
+function ec2Tier({ storageTier, restoreExpiresAt }: TierView): Ec2Snapshot {
+  return { StorageTier: storageTier, RestoreExpiryTime: ec2Time(restoreExpiresAt) }
 }
