@@ -48,6 +48,7 @@ const cases: Case[] = [
   ['ModifyInstanceAttribute', () => ({ InstanceId: at.instance, Groups: [at.group] }), ofInstances],
   ['ModifyInstanceMetadataOptions', () => ({ InstanceId: at.instance, HttpTokens: 'required' }), ofInstances],
   ['CreateImage', () => ({ InstanceId: at.instance, Name: 'theirs' }), ofInstances],
+  ['CreateSnapshots', () => ({ InstanceSpecification: { InstanceId: at.instance } }), ofInstances],
   ['CreateTags', () => tags(at.instance), ofInstances],
   ['RunInstances', () => run({ ImageId: at.image }), ofImages],
   ['CopyImage', () => ({ Name: 'theirs', SourceRegion: 'eu-west-1', SourceImageId: at.image }), ofImages],
@@ -102,32 +103,27 @@ test('another account’s images and snapshots are listed only when they are pub
 })
 
 test('who is given launch permission sees the image and launches it; only its owner deregisters it', async () => {
-  const { state } = served().deps
-  const image = (await state.images.get(at.image))!
-  const devices = (await state.images.devicesOf([at.image])).get(at.image)!
-  const shared = { ...image, id: 'ami-00000000000000abc', name: 'shared' }
-  await state.transaction((tx) =>
-    tx.images.insert(
-      shared,
-      devices.map(({ imageId: _, ordinal: __, ...device }) => device),
-      ['000000000002'],
-    ),
-  )
+  const caller = await callerOf(served(), owner)
+  const share = (change: 'Add' | 'Remove') =>
+    caller.ec2.send(
+      commandFor('ModifyImageAttribute', {
+        ImageId: at.image,
+        LaunchPermission: { [change]: [{ UserId: '000000000002' }] },
+      }),
+    )
+  await share('Add')
   const { Images: seen } = await stranger.ec2.send(new DescribeImagesCommand({ ExecutableUsers: ['self'] }))
-  expect(seen!.map((one) => [one.ImageId, one.OwnerId, one.Public])).toEqual([[shared.id, owner, false]])
-  const [launched] = await stranger.launch({ ImageId: shared.id })
-  expect(launched.ImageId).toBe(shared.id)
-  await expectRefusal(
-    stranger.ec2.send(commandFor('DeregisterImage', { ImageId: shared.id })),
-    'AuthFailure',
-    shared.id,
-  )
+  expect(seen!.map((one) => [one.ImageId, one.OwnerId, one.Public])).toEqual([[at.image, owner, false]])
+  const [launched] = await stranger.launch({ ImageId: at.image })
+  expect(launched.ImageId).toBe(at.image)
+  await expectRefusal(stranger.ec2.send(commandFor('DeregisterImage', { ImageId: at.image })), 'AuthFailure', at.image)
   const third = await callerOf(served(), '000000000003')
   await expectRefusal(
-    third.ec2.send(commandFor('RunInstances', run({ ImageId: shared.id }))),
+    third.ec2.send(commandFor('RunInstances', run({ ImageId: at.image }))),
     'InvalidAMIID.NotFound',
-    shared.id,
+    at.image,
   )
+  await share('Remove')
 })
 
 test('a public image’s snapshot can be copied by anyone, and is then the account’s own', async () => {

@@ -30,9 +30,12 @@ import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
 
 /** What a test puts before the block store. */
 const faults: { repack?: () => Promise<void>; verify?: () => Promise<void> } = {}
+/** Where each part of an archiving began, as the block store was asked. */
+const parts: number[] = []
 const wrapBlocks = (blocks: SnapshotBlocks): SnapshotBlocks => ({
   ...blocks,
   async repack(request, progress) {
+    parts.push(request.fromLeaf)
     await faults.repack?.()
     return blocks.repack(request, progress)
   },
@@ -151,6 +154,30 @@ test('archiving packs what no other snapshot has, and the archived one cannot be
   expect(archived!.map((one) => one.SnapshotId)).toEqual([id, second])
   await caller.ec2.send(new DeleteSnapshotCommand({ SnapshotId: id }))
   await copy(third)
+})
+
+test('a large snapshot is archived part by part, and a part that fails is tried again', async () => {
+  const [instance] = await caller.launch({ BlockDeviceMappings: [{ DeviceName: '/dev/sdf', Ebs: { VolumeSize: 9 } }] })
+  const { state, volumesDir } = served().deps
+  const VolumeId = instance.BlockDeviceMappings![1]!.Ebs!.VolumeId!
+  const top = join(volumesDir, VolumeId, (await state.volumes.layers(VolumeId)).at(-1)!.fileName)
+  // A block in each of 17 leaves, of which a part has 16.
+  const commands = Array.from({ length: 17 }, (_, leaf) => `write -P ${leaf + 1} ${leaf * 512}M 4k`)
+  await writeLayer([top], commands)
+  const { SnapshotId: id } = await caller.ec2.send(new CreateSnapshotCommand({ VolumeId }))
+  await caller.quiet()
+  parts.length = 0
+  faults.repack = async () => {
+    if (parts.length === 2) throw new Error('the disk is busy')
+  }
+  await archive(id!)
+  await caller.quiet()
+  delete faults.repack
+  expect(parts).toEqual([0, 16, 16])
+  expect(await status(id!)).toMatchObject({ StorageTier: 'archive', LastTieringProgress: 100 })
+  await restore(id!, { PermanentRestore: true })
+  await caller.quiet()
+  expect((await status(id!)).LastTieringOperationStatus).toBe('permanent-restore-completed')
 })
 
 test('a temporary restore lasts for its days, which can be changed, and is over by itself', async () => {
