@@ -1,15 +1,16 @@
 /** The blocks room as the cloud sees it: {@link SnapshotBlocks} over one local store a region and one block server. */
-import { access } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
-import { formatExportName, regionStorePath } from './export-name.ts'
-import { type LocalStore, openLocalStore } from './local-store.ts'
+import { formatExportName } from './export-name.ts'
 import type { SnapshotBlocks } from './ports.ts'
+import { RegionStores } from './region-stores.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
 import { infoOf, readRoot } from './snapshot-objects.ts'
+import { createStoreCare } from './store-care.ts'
+import type { StoreFiles } from './store-files.ts'
 import { forgetVolumeReads, readVolumeReads } from './volume-reads.ts'
 
 /**
@@ -30,6 +31,8 @@ export interface SnapshotBlocksOptions {
   syncFilesystem: (path: string) => Promise<void>
   log: Log
   clock: Clock
+  /** The disk below the stores; tests bring one that fails. */
+  files?: StoreFiles
 }
 
 export interface LocalSnapshotBlocks extends SnapshotBlocks {
@@ -38,7 +41,7 @@ export interface LocalSnapshotBlocks extends SnapshotBlocks {
 }
 
 export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnapshotBlocks {
-  const { regionsDir, runDir, statsDir, syncFilesystem, log, clock } = options
+  const { regionsDir, runDir, statsDir, syncFilesystem, log, clock, files } = options
   const socketPath = join(runDir, 'blocks.sock')
   const logPath = join(runDir, 'blocks.log')
   const server = new BlockServerProcess({
@@ -50,19 +53,34 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
     log,
     clock,
   })
-  const stores = new RegionStores(regionsDir, syncFilesystem)
+  const stores = new RegionStores({ regionsDir, syncFilesystem, clock, files })
   let serverWanted = true
 
   return {
-    async capture({ region, source, sizeBytes, parent }, progress = {}) {
-      // An increment's parent is in the store already: a missing one must not be covered up by a new folder.
-      const store = await (parent ? stores.existing(region) : stores.openOrMake(region))
-      return await capture({ store, source, sizeBytes, parent }, progress, clock)
-    },
+    ...createStoreCare({ stores, statsDir, clock }),
 
-    async copy({ root, fromRegion, toRegion }, progress = {}) {
-      const [source, target] = [await stores.existing(fromRegion), await stores.openOrMake(toRegion)]
-      return await copySnapshot({ root, source, target, mayLink: fromRegion === seedRegion }, progress, clock)
+    capture: ({ region, source, sizeBytes, parent }, progress = {}) =>
+      stores.holding([region], async () => {
+        // An increment's parent is in the store already: a missing one must not be covered up by a new folder.
+        const store = await (parent ? stores.existing(region) : stores.openOrMake(region))
+        // What the parent names may be missing from a store with gaps: then everything is read, which also fills them.
+        const trusted = parent && !(await store.hasGaps()) ? parent : null
+        const captured = await capture({ store, source, sizeBytes, parent: trusted }, progress, clock)
+        stores.recent(region).remember('roots', captured.root)
+        return captured
+      }),
+
+    copy: ({ root, fromRegion, toRegion }, progress = {}) =>
+      stores.holding([fromRegion, toRegion], async () => {
+        const [source, target] = [await stores.existing(fromRegion), await stores.openOrMake(toRegion)]
+        const mayLink = fromRegion === seedRegion
+        const stats = await copySnapshot({ root, source, target, mayLink }, progress, clock)
+        stores.recent(toRegion).remember('roots', root)
+        return stats
+      }),
+
+    async settle(region, root) {
+      stores.recent(region).settle('roots', root)
     },
 
     async info(region, root) {
@@ -92,42 +110,5 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       serverWanted = false
       await server.end()
     },
-  }
-}
-
-/** Opens each region's store once, for writing: this process is the only writer. */
-class RegionStores {
-  readonly #regionsDir: string
-  readonly #syncFilesystem: (path: string) => Promise<void>
-  readonly #open = new Map<string, Promise<LocalStore>>()
-
-  constructor(regionsDir: string, syncFilesystem: (path: string) => Promise<void>) {
-    this.#regionsDir = regionsDir
-    this.#syncFilesystem = syncFilesystem
-  }
-
-  async existing(region: string): Promise<LocalStore> {
-    const directory = regionStorePath(this.#regionsDir, region)
-    await access(directory).catch((error) => {
-      throw new Error(`region ${region} has no block store in ${directory}`, { cause: error })
-    })
-    return await this.openOrMake(region)
-  }
-
-  async openOrMake(region: string): Promise<LocalStore> {
-    const opened = this.#open.get(region)
-    if (opened) return await opened
-    const opening = openLocalStore({
-      directory: regionStorePath(this.#regionsDir, region),
-      access: 'write',
-      syncFilesystem: this.#syncFilesystem,
-    })
-    this.#open.set(region, opening)
-    try {
-      return await opening
-    } catch (error) {
-      this.#open.delete(region)
-      throw error
-    }
   }
 }
