@@ -8,6 +8,7 @@ import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { availableParallelism, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { controlHandler } from './api/control/control.ts'
+import { ControlJobs } from './api/control/jobs.ts'
 import { ec2Handlers } from './api/ec2/handlers/index.ts'
 import { createEc2Service } from './api/ec2/service.ts'
 import type { AuthSettings } from './api/http/exchange.ts'
@@ -156,9 +157,11 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   supervisor.start()
   await cloud.start()
 
+  const jobs = new ControlJobs(clock)
   let stopServing = async () => {}
   async function close() {
     await stopServing()
+    await jobs.close()
     await cloud.stop()
     await supervisor.stop()
     await imds.close()
@@ -178,7 +181,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       const server = createApiServer({
         services: [createEc2Service({ handlers: ec2Handlers, cloud }), createStsService()],
         auth: authSettings(auth, state),
-        control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps) }),
+        control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps), jobs }),
         ...{ log, clock, random },
       })
       const actualPort = await server.listen({ port, host })

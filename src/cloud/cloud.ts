@@ -13,7 +13,11 @@ import { KeyPairs } from './key-pairs.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { type PublicImage, Regions } from './regions/regions.ts'
+import { Collection, defaultGraceMs } from './snapshots/collection.ts'
+import { LiveSet, rootsOfPublicImages, rootsOfState } from './snapshots/live-set.ts'
+import { SnapshotCosts } from './snapshots/snapshot-cost.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
+import { StoreCheck } from './snapshots/store-check.ts'
 import { Tags } from './tags.ts'
 import { Volumes } from './volumes/volumes.ts'
 
@@ -22,6 +26,9 @@ export interface Cloud {
   readonly instances: Instances
   readonly launches: Launches
   readonly snapshots: Snapshots
+  readonly snapshotCosts: SnapshotCosts
+  readonly collection: Collection
+  readonly storeCheck: StoreCheck
   readonly volumes: Volumes
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
@@ -53,6 +60,7 @@ const machinesEveryMs = 5000
 const reachabilityEveryMs = 1000
 const networksEveryMs = 30_000
 const leftoversEveryMs = 3600_000
+const collectEveryMs = 6 * 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
 
@@ -65,11 +73,16 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const instances = new Instances(deps, runs, volumes)
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
+  // Whoever keeps roots or blocks of its own in a region's store adds a source here.
+  const live = new LiveSet(rootsOfState(deps), rootsOfPublicImages(publicImages))
+  const publicStores = [...new Set(publicImages.map((image) => image.store))]
+  const collection = new Collection(deps, live, publicStores)
   const passes = [
     { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps) },
     { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
     { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
+    { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
   let stopListening = () => {}
@@ -79,11 +92,18 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
   }
 
+  async function collectBlocks(signal: AbortSignal): Promise<void> {
+    await collection.collect({ graceMs: defaultGraceMs }, { signal })
+  }
+
   return {
     images,
     instances,
     launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
     snapshots,
+    snapshotCosts: new SnapshotCosts(deps, live),
+    collection,
+    storeCheck: new StoreCheck(deps, live, collection),
     volumes,
     vpcs,
     securityGroups: new SecurityGroups(deps),

@@ -1,4 +1,13 @@
 /** The rooms below, as the cloud sees them: ports only, no drivers. The composition root brings the real ones. */
-export type { CaptureSource, SnapshotBlocks, VolumeReads } from '../blocks/ports.ts'
+export type {
+  CaptureSource,
+  Collected,
+  Flaw,
+  LiveObjects,
+  Progress,
+  RootDifference,
+  SnapshotBlocks,
+  VolumeReads,
+} from '../blocks/ports.ts'
 export type { DiskChain, DiskTools, MachineDriver, MachineSpec, MachineStatus } from '../machines/driver.ts'
 export type { NetworkDriver, NetworkProbe, NicPlan, TrafficRule, VpcPlan } from '../network/driver.ts'

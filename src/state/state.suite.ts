@@ -4,7 +4,9 @@ import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
 import type { Instance } from './instances.ts'
 import type { OperationRow } from './operations.ts'
+import type { Snapshot } from './snapshots.ts'
 import type { State } from './state.ts'
+import type { Volume } from './volumes.ts'
 
 const account = '111122223333'
 const other = '444455556666'
@@ -28,6 +30,28 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
       const again = await open()
       await again.close()
       expect(await state.images.get('ami-1')).toMatchObject({ id: 'ami-1', enaSupport: 1, createdAt: 1000 })
+    })
+
+    test('tells which roots a region needs, and for whom', async () => {
+      const addSnapshot = (id: string, about: Partial<Snapshot>) =>
+        state.snapshots.insert({ ...snapshot(id), ...about })
+      await addSnapshot('snap-1', { state: 'completed', rootHash: 'aa' })
+      await addSnapshot('snap-2', { state: 'completed', rootHash: 'bb', region: 'us-east-1' })
+      await addSnapshot('snap-3', { state: 'deleted', rootHash: 'cc' })
+      await addSnapshot('snap-4', { state: 'pending', rootHash: null })
+      expect(await state.snapshots.rooted(region)).toEqual([{ id: 'snap-1', rootHash: 'aa' }])
+      await state.volumes.insert({ ...volume('vol-1'), baseRoot: 'dd' })
+      await state.volumes.insert({ ...volume('vol-2'), baseRoot: null })
+      await state.volumes.insert({ ...volume('vol-3'), baseRoot: 'ee', region: 'us-east-1' })
+      expect(await state.volumes.based(region)).toEqual([{ id: 'vol-1', baseRoot: 'dd' }])
+      await state.operations.insert(operation('op-1', { input: '{"a":1}', data: '{"root":"ff"}' }))
+      await state.operations.insert(operation('op-2', { state: 'completed' }))
+      const unfinished = await state.operations.unfinishedData()
+      expect(unfinished).toEqual([{ region, input: '{"a":1}', data: '{"root":"ff"}' }])
+      await addImage('ami-1')
+      await addImage('ami-2', { state: 'deregistered' })
+      expect(await state.images.snapshotUses(region)).toEqual([{ imageId: 'ami-1', snapshotId: 'snap-ami-1' }])
+      expect(await state.images.snapshotUses('us-east-1')).toEqual([])
     })
 
     test('a transaction is all or nothing', async () => {
@@ -407,5 +431,23 @@ function operation(id: string, about: Partial<OperationRow> = {}): OperationRow 
     updatedAt: 1,
     seq: 1,
     ...about,
+  }
+}
+
+function volume(id: string): Volume {
+  return {
+    id,
+    accountId: account,
+    region,
+    zone: 'eu-west-1a',
+    sizeGib: 1,
+    volumeType: 'gp3',
+    iops: null,
+    throughput: null,
+    encrypted: 0,
+    snapshotId: null,
+    baseRoot: null,
+    state: 'available',
+    createdAt: 1,
   }
 }

@@ -116,5 +116,6 @@ export class Regions {
         ['all'],
       )
     })
+    await blocks.settle(region, image.root)
   }
 }
