@@ -3,6 +3,8 @@ import type { Clock } from '../../lib/clock.ts'
 
 export interface ManualClock extends Clock {
   advance(ms: number): void
+  /** How many wait for a time to come. */
+  readonly sleeping: number
 }
 
 export function manualClock(startMs = 1_000_000_000_000): ManualClock {
@@ -10,6 +12,9 @@ export function manualClock(startMs = 1_000_000_000_000): ManualClock {
   const sleepers = new Set<{ until: number; wake: () => void }>()
   return {
     now: () => now,
+    get sleeping() {
+      return sleepers.size
+    },
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         if (signal?.aborted) return reject(signal.reason)
