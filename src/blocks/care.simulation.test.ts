@@ -168,7 +168,7 @@ class World {
   /** Nothing live was lost: every snapshot reads as its disk did. */
   async expectWhole(round: number): Promise<void> {
     for (const region of await this.blocks.storedRegions()) {
-      const { flaws } = await this.blocks.check({ region, live: this.live(region) })
+      const { flaws } = await this.blocks.check({ region, live: async () => this.live(region) })
       expect(flaws, `seed ${seed}, round ${round}: ${region}`).toEqual([])
     }
     for (const { region, root, disk } of this.snapshots) {
@@ -250,7 +250,7 @@ test('one region’s damage is repaired from the other’s store, whatever was h
   world.clock.advance(3600_000)
   await world.blocks.collect({ region: hurt, graceMs: 0, live: async () => world.live(hurt) })
   await hit(await world.open(hurt), world.random)
-  const live = world.live(hurt)
+  const live = async () => world.live(hurt)
   const { flaws } = await world.blocks.check({ region: hurt, live })
   expect(flaws.length, `seed ${seed}`).toBeGreaterThan(0)
   const repaired = await world.blocks.check({ region: hurt, live, repairFrom: [intact] })

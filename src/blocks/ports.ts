@@ -122,11 +122,11 @@ export interface StoreCare {
     progress?: Progress,
   ): Promise<Collected>
   /**
-   * Reads everything live. With `repairFrom`, what is damaged is put into quarantine, and what those regions' stores have
+   * Reads everything live; nothing is collected meanwhile. With `repairFrom`, what is damaged is put into quarantine, and what those regions' stores have
    * intact takes its place.
    */
   check(
-    request: { region: string; live: LiveObjects; repairFrom?: readonly string[] },
+    request: { region: string; live: () => Promise<LiveObjects>; repairFrom?: readonly string[] },
     progress?: Progress,
   ): Promise<CheckResult>
   /**

@@ -61,7 +61,7 @@ test('a collection waits for the capture that has found a dead block, and then l
   letGo()
   const { root } = await capturing
   expect(await collecting).toMatchObject({ roots: 1, leaves: 1, blocks: 0, stopped: null })
-  expect((await blocks.check({ region, live: { roots: [root], blocks: [] } })).flaws).toEqual([])
+  expect((await blocks.check({ region, live: async () => ({ roots: [root], blocks: [] }) })).flaws).toEqual([])
 })
 
 test('a capture that takes too long is not waited for', async () => {
@@ -116,7 +116,7 @@ test('what a copy gave stays as well, and its source while it is read', async ()
 
 test('one store is collected or checked once at a time', async () => {
   const { blocks, collect } = await setUp()
-  const checking = blocks.check({ region, live: { roots: [], blocks: [] } })
+  const checking = blocks.check({ region, live: async () => ({ roots: [], blocks: [] }) })
   expect((await collect()).stopped).toEqual({
     reason: 'busy',
     message: `the store of ${region} is being checked; try again when that is done`,

@@ -53,7 +53,7 @@ export function createStoreCare(parts: { stores: RegionStores; statsDir: string;
           const sources =
             others &&
             (await Promise.all(others.map(async (one) => ({ region: one, store: await stores.existing(one) }))))
-          return await check({ store, live, sources: sources ?? null }, progress, clock)
+          return await check({ store, live: await live(), sources: sources ?? null }, progress, clock)
         }),
       ),
 

@@ -45,7 +45,7 @@ export class StoreCheck {
     progress: Progress,
   ): Promise<RegionChecked> {
     const { blocks, log } = this.#deps
-    const live = await this.#live.of(region)
+    const live = () => this.#live.of(region)
     const { objects, bytes, flaws } = await blocks.check({ region, live, repairFrom }, progress)
     if (flaws.length === 0) return { region, objects, bytes, flaws: [] }
     const owners = await rootOwners(this.#deps, region)
