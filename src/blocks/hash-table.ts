@@ -1,12 +1,12 @@
 /**
  * Names of objects by the million, each with a small number. A name takes 37 bytes here and some 8 in the index, where a
- * Map of texts takes about 200: the two million blocks of a tebibyte fit in 100 MB.
+ * Map of texts takes about 200: the two million blocks of a tebibyte take 100 MB, and half as much again while it grows.
  */
 import type { Hash } from './store.ts'
 
 const hashBytes = 32
 const firstCapacity = 1024
-/** Values go up to 2^32 - 1; this one is kept apart in `#gone`. */
+/** In the index: no name has come to this slot. */
 const free = 0
 
 export class HashTable {

@@ -74,7 +74,9 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
   // Whoever keeps roots or blocks of its own in a region's store adds a source here.
-  const live = new LiveSet(rootsOfState(deps), rootsOfPublicImages(publicImages))
+  const live = new LiveSet()
+  live.add(rootsOfState(deps))
+  live.add(rootsOfPublicImages(publicImages))
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores)
   const passes = [

@@ -10,11 +10,7 @@ import type { PublicImage } from '../regions/regions.ts'
 export type LiveSource = (region: string) => Promise<LiveObjects>
 
 export class LiveSet {
-  readonly #sources: LiveSource[]
-
-  constructor(...sources: LiveSource[]) {
-    this.#sources = sources
-  }
+  readonly #sources: LiveSource[] = []
 
   add(source: LiveSource): void {
     this.#sources.push(source)
