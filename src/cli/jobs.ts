@@ -33,6 +33,23 @@ export async function runJob<T>(page: DaemonPage, path: string, doing: string): 
   return job.result as T
 }
 
+/** The same for work that is done in this process. */
+export async function runHere<T>(
+  work: (progress: { onPercent(percent: number): void; signal: AbortSignal }) => Promise<T>,
+  doing: string,
+): Promise<T> {
+  const stop = new AbortController()
+  onStopSignals(
+    () => stop.abort(new Error('it was stopped')),
+    () => process.exit(1),
+  )
+  try {
+    return await work({ onPercent: (percent) => show(`${doing} … ${Math.floor(percent)}%`), signal: stop.signal })
+  } finally {
+    show('')
+  }
+}
+
 /** One line that is written over by the next, where a person watches. */
 function show(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`)

@@ -182,3 +182,20 @@ test('damage: the guest’s read fails, the log and the check say why, a repair 
   expect(collected).toMatchObject({ region, roots: 1, bytesFreed: cost.freedBytes, stopped: null })
   expect(await kiln.command('check')).not.toMatch(/damaged|missing/)
 })
+
+test('a home that no daemon serves is checked as well', async () => {
+  const served = await json('check')
+  await kiln.stop()
+  try {
+    expect(await json('check')).toEqual(served)
+    const seedBlock = (await blocksOf('seed'))[0]!
+    const intact = await readFile(seedBlock)
+    await flip(seedBlock)
+    const found = await failure('check', '--region', 'seed')
+    expect(found).toEqual({ code: 1, said: expect.stringMatching(/^kiln: 1 object is damaged or missing: [^\n]*\n$/) })
+    await writeFile(seedBlock, intact)
+    expect((await failure('gc')).said).toContain('no Kiln serves the home')
+  } finally {
+    await kiln.restart()
+  }
+})

@@ -1,13 +1,17 @@
 import type { Command } from 'commander'
-import { daemonOf } from '../daemon.ts'
-import { runJob } from '../jobs.ts'
-import { homeOption, jsonOption, onlyRegionOption } from '../options.ts'
+import { type Home, homeAt } from '../../lib/home.ts'
+import type { DaemonPage } from '../../server.ts'
+import { findDaemon } from '../daemon.ts'
+import { readHomeSettings, settle } from '../home-settings.ts'
+import { runHere, runJob } from '../jobs.ts'
+import { databaseOption, homeOption, jsonOption, onlyRegionOption } from '../options.ts'
 import { counted, print, printJson, size, table } from '../render.ts'
 
 interface CheckFlags {
   home: string
   region?: string
   repair?: boolean
+  databaseUrl?: string
   json?: boolean
 }
 
@@ -38,20 +42,37 @@ export function addCheck(program: Command): void {
     .addOption(homeOption())
     .addOption(onlyRegionOption())
     .option('--repair', 'take what is damaged out of service, and restore it from another region that has it intact')
+    .addOption(databaseOption())
     .addOption(jsonOption())
     .action(check)
 }
 
 async function check(flags: CheckFlags): Promise<void> {
-  const wish = new URLSearchParams()
-  if (flags.region !== undefined) wish.set('region', flags.region)
-  if (flags.repair) wish.set('repair', 'yes')
-  const page = await daemonOf(flags.home)
-  const regions = await runJob<RegionChecked[]>(page, `/_kiln/stores/check?${wish}`, 'checking')
+  const home = homeAt(flags.home)
+  const page = await findDaemon(home)
+  const regions = page ? await checkThere(page, flags) : await checkHere(home, flags)
   if (flags.json) printJson(regions)
   else show(regions)
   const lost = regions.flatMap((one) => one.flaws.filter((flaw) => flaw.repairedFrom === null))
   if (lost.length > 0) throw new Error(advice(lost, flags.repair ?? false))
+}
+
+async function checkThere(page: DaemonPage, flags: CheckFlags): Promise<RegionChecked[]> {
+  const wish = new URLSearchParams()
+  if (flags.region !== undefined) wish.set('region', flags.region)
+  if (flags.repair) wish.set('repair', 'yes')
+  return await runJob<RegionChecked[]>(page, `/_kiln/stores/check?${wish}`, 'checking')
+}
+
+/** Nobody serves the home, so its stores are opened by this process. */
+async function checkHere(home: Home, flags: CheckFlags): Promise<RegionChecked[]> {
+  const recorded = await readHomeSettings(home)
+  if (!recorded) throw new Error(`the home ${home.root} was never served: there is nothing to check`)
+  settle(home, recorded, { databaseUrl: flags.databaseUrl })
+  const [{ checkStores }, { createLog }] = await Promise.all([import('../../server.ts'), import('../../lib/log.ts')])
+  const options = { home: home.root, databaseUrl: flags.databaseUrl, log: createLog('fatal') }
+  const request = { region: flags.region, repair: flags.repair ?? false }
+  return await runHere((progress) => checkStores(options, request, progress), 'checking')
 }
 
 function show(regions: readonly RegionChecked[]): void {

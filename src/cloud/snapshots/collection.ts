@@ -4,7 +4,7 @@
  */
 import { KilnError } from '../../lib/errors.ts'
 import { idsWithout } from '../asked-ids.ts'
-import type { CloudDeps } from '../deps.ts'
+import type { StoreDeps } from '../deps.ts'
 import type { Collected, Progress } from '../ports.ts'
 import type { LiveSet } from './live-set.ts'
 
@@ -19,11 +19,11 @@ export interface RegionCollected extends Collected {
 const volumesPerQuery = 1000
 
 export class Collection {
-  readonly #deps: CloudDeps
+  readonly #deps: StoreDeps
   readonly #live: LiveSet
   readonly #publicStores: readonly string[]
 
-  constructor(deps: CloudDeps, live: LiveSet, publicStores: readonly string[]) {
+  constructor(deps: StoreDeps, live: LiveSet, publicStores: readonly string[]) {
     this.#deps = deps
     this.#live = live
     this.#publicStores = publicStores

@@ -2,7 +2,7 @@
  * What must stay in a region's block store, gathered from everybody who needs something there. Whoever keeps roots or
  * blocks that no snapshot, volume or operation names adds a source to {@link LiveSet}.
  */
-import type { CloudDeps } from '../deps.ts'
+import type { StoreDeps } from '../deps.ts'
 import type { LiveObjects } from '../ports.ts'
 import type { PublicImage } from '../regions/regions.ts'
 
@@ -28,7 +28,7 @@ export class LiveSet {
 }
 
 /** Snapshots; volumes, which read their snapshot for as long as it lies under them; and work that is not done. */
-export function rootsOfState({ state }: CloudDeps): LiveSource {
+export function rootsOfState({ state }: StoreDeps): LiveSource {
   return async (region) => {
     // In the order in which roots change hands: from an operation to its snapshot, from a snapshot to volumes of it, and
     // to copies that were asked for.
@@ -61,7 +61,7 @@ interface CopyLike {
 }
 
 /** Stores of public images hold what regions that open later will need. */
-export function rootsOfPublicImages(images: readonly PublicImage[]): LiveSource {
+export function rootsOfPublicImages(images: readonly Pick<PublicImage, 'store' | 'root'>[]): LiveSource {
   return async (region) => ({
     roots: images.filter((image) => image.store === region).map((image) => image.root),
     blocks: [],

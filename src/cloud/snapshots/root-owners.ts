@@ -1,5 +1,5 @@
 /** Whose a root of a region's store is. */
-import type { CloudDeps } from '../deps.ts'
+import type { StoreDeps } from '../deps.ts'
 
 export interface RootOwners {
   snapshots: string[]
@@ -14,7 +14,7 @@ export interface RootOwnership {
   ofAll(roots: readonly string[]): RootOwners
 }
 
-export async function rootOwners({ state }: CloudDeps, region: string): Promise<RootOwnership> {
+export async function rootOwners({ state }: StoreDeps, region: string): Promise<RootOwnership> {
   const snapshots = Map.groupBy(await state.snapshots.rooted(region), (row) => row.rootHash)
   const volumes = Map.groupBy(await state.volumes.based(region), (row) => row.baseRoot)
   const uses = Map.groupBy(await state.images.snapshotUses(region), (use) => use.snapshotId)

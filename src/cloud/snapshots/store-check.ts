@@ -1,5 +1,5 @@
 /** Is everything there that snapshots, images and volumes need, and is it what was written? In the words of whoever owns them. */
-import type { CloudDeps } from '../deps.ts'
+import type { StoreDeps } from '../deps.ts'
 import type { Flaw, Progress } from '../ports.ts'
 import type { Collection } from './collection.ts'
 import type { LiveSet } from './live-set.ts'
@@ -16,11 +16,11 @@ export interface RegionChecked {
 }
 
 export class StoreCheck {
-  readonly #deps: CloudDeps
+  readonly #deps: StoreDeps
   readonly #live: LiveSet
   readonly #collection: Collection
 
-  constructor(deps: CloudDeps, live: LiveSet, collection: Collection) {
+  constructor(deps: StoreDeps, live: LiveSet, collection: Collection) {
     this.#deps = deps
     this.#live = live
     this.#collection = collection
