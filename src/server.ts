@@ -4,10 +4,11 @@
  */
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
 import { controlHandler } from './api/control/control.ts'
+import { ControlJobs } from './api/control/jobs.ts'
 import { createEbsService } from './api/ebs/service.ts'
 import { ec2Handlers } from './api/ec2/handlers/index.ts'
 import { createEc2Service } from './api/ec2/service.ts'
@@ -17,11 +18,15 @@ import { imdsSource } from './api/imds/cloud-source.ts'
 import { createImdsServer } from './api/imds/imds-server.ts'
 import { createStsService } from './api/sts/service.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
+import { CorruptObject } from './blocks/store.ts'
 import { buildKilnLinux } from './builder/kiln-linux/build.ts'
 import { AccessKeys } from './cloud/access-keys.ts'
 import { type Cloud, createCloud } from './cloud/cloud.ts'
 import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
 import type { PublicImage } from './cloud/regions/regions.ts'
+import { Collection } from './cloud/snapshots/collection.ts'
+import { blocksOfUploads, LiveSet, rootsOfPublicImages, rootsOfState } from './cloud/snapshots/live-set.ts'
+import { type RegionChecked, StoreCheck } from './cloud/snapshots/store-check.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { messageOf } from './lib/errors.ts'
 import { type Home, homeAt } from './lib/home.ts'
@@ -100,10 +105,7 @@ export async function openKiln(options: KilnOptions): Promise<Kiln> {
   const home = homeAt(options.home)
   await mkdir(home.runDir, { recursive: true, mode: 0o700 })
   await mkdir(home.volumesDir, { recursive: true, mode: 0o700 })
-  const lock = lockHome(home.lockPath)
-  if (!lock) {
-    throw new Error(`another Kiln serves the home ${home.root}: stop it with 'kiln down', or choose another --home`)
-  }
+  const lock = lockOf(home)
   try {
     return await open(home, lock, options)
   } catch (error) {
@@ -112,27 +114,25 @@ export async function openKiln(options: KilnOptions): Promise<Kiln> {
   }
 }
 
+function lockOf(home: Home): HomeLock {
+  const lock = lockHome(home.lockPath)
+  if (lock) return lock
+  throw new Error(`another Kiln serves the home ${home.root}: stop it with 'kiln down', or choose another --home`)
+}
+
+function openStateOf(home: Home, { databaseUrl }: Pick<KilnOptions, 'databaseUrl'>): Promise<State> {
+  return openState(databaseUrl ? { url: databaseUrl } : { sqlitePath: home.databasePath })
+}
+
 async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<Kiln> {
   const { log, clock = systemClock, onProgress = () => {} } = options
   const random = systemRandom
-  const state = await openState(options.databaseUrl ? { url: options.databaseUrl } : { sqlitePath: home.databasePath })
+  const state = await openStateOf(home, options)
   const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
   const machines = await openMachines(home, options, clock, disks)
   const network = await openNetwork(home, options, clock)
   await disks.reapStale()
-  const blocks = createSnapshotBlocks({
-    ...home,
-    server: {
-      start: ({ script, args, logPath }) => startDetached(process.execPath, [script, ...args], { logPath }),
-      isAlive,
-      end: (server) => endProcess(server),
-    },
-    syncFilesystem: async (path) => {
-      await run('sync', ['-f', path], { timeoutMs: syncTimeoutMs })
-    },
-    log,
-    clock,
-  })
+  const blocks = openBlocks(home, log, clock)
   const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
   const deps: CloudDeps = {
     ...{ state, blocks, machines, disks, network, clock, random, log },
@@ -162,9 +162,11 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   supervisor.start()
   await cloud.start()
 
+  const jobs = new ControlJobs(clock)
   let stopServing = async () => {}
   async function close() {
     await stopServing()
+    await jobs.close()
     await cloud.stop()
     await supervisor.stop()
     await imds.close()
@@ -184,7 +186,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       const server = createApiServer({
         services: [createEc2Service({ handlers: ec2Handlers, cloud }), createEbsService({ cloud }), createStsService()],
         auth: authSettings(auth, state),
-        control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps) }),
+        control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps), jobs }),
         ...{ log, clock, random },
       })
       const actualPort = await server.listen({ port, host })
@@ -209,6 +211,77 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       await close()
     },
   }
+}
+
+function openBlocks(home: Home, log: Log, clock: Clock): LocalSnapshotBlocks {
+  return createSnapshotBlocks({
+    ...home,
+    server: {
+      start: ({ script, args, logPath }) => startDetached(process.execPath, [script, ...args], { logPath }),
+      isAlive,
+      end: (server) => endProcess(server),
+    },
+    syncFilesystem: async (path) => {
+      await run('sync', ['-f', path], { timeoutMs: syncTimeoutMs })
+    },
+    log,
+    clock,
+  })
+}
+
+/** Checks the block stores of a home that no daemon serves. Throws when one does. */
+export async function checkStores(
+  options: Pick<KilnOptions, 'home' | 'databaseUrl' | 'log'>,
+  request: { region?: string; repair: boolean },
+  progress: { onPercent(percent: number): void; signal: AbortSignal },
+): Promise<RegionChecked[]> {
+  const home = homeAt(options.home)
+  const lock = lockOf(home)
+  try {
+    const state = await openStateOf(home, options)
+    try {
+      const { log } = options
+      const blocks = openBlocks(home, log, systemClock)
+      const seeds = (await readSeedRoots(home)).map((root) => ({ store: seedRegion, root }))
+      const known = await whichAreThere(blocks, seeds)
+      const deps = { state, blocks, log }
+      const live = new LiveSet()
+      live.add(rootsOfState(deps))
+      live.add(blocksOfUploads(deps))
+      live.add(rootsOfPublicImages(known))
+      const collection = new Collection(deps, live, [seedRegion], systemRandom)
+      return await new StoreCheck(deps, live, collection).check(request, progress)
+    } finally {
+      await state.close()
+    }
+  } finally {
+    lock.release()
+  }
+}
+
+/** Images that several homes have built in one cache are not in each home's store. */
+async function whichAreThere<T extends { store: string; root: string }>(
+  blocks: LocalSnapshotBlocks,
+  seeds: readonly T[],
+): Promise<T[]> {
+  const isThere = ({ store, root }: T) =>
+    blocks.info(store, root).then(
+      () => true,
+      // Damaged is there, and to be told.
+      (error) => error instanceof CorruptObject,
+    )
+  const there = await Promise.all(seeds.map(isThere))
+  return seeds.filter((_, i) => there[i])
+}
+
+const seedRecordName = (sha256: string) => `seed-${sha256.slice(0, 32)}.json`
+
+async function readSeedRoots({ cacheDir }: Home): Promise<string[]> {
+  const names = await readdir(cacheDir).catch(() => [])
+  const records = names.filter((name) => /^seed-[0-9a-f]{32}\.json$/.test(name))
+  return await Promise.all(
+    records.map(async (name) => (JSON.parse(await readFile(join(cacheDir, name), 'utf8')) as { root: string }).root),
+  )
 }
 
 /** What this host can do for the home, in words: each was tried for real. */
@@ -284,7 +357,7 @@ async function kilnLinux(
     store: seedRegion,
     sizeBytes: built.virtualSizeBytes,
   }
-  const record = join(home.cacheDir, `seed-${built.sha256.slice(0, 32)}.json`)
+  const record = join(home.cacheDir, seedRecordName(built.sha256))
   const known = await readFile(record, 'utf8').then(parseSeedRecord, () => undefined)
   if (known && (await blocks.info(seedRegion, known.root).catch(() => undefined))) return { ...about, root: known.root }
   onProgress(`storing the blocks of ${built.name}`)

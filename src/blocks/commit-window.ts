@@ -108,7 +108,7 @@ async function discardFlawed(store: LocalStore, kind: ObjectKind, sinceMs: numbe
   for await (const hash of store.list(kind)) {
     const changedAtMs = await store.changedAtMs(kind, hash)
     if (changedAtMs === undefined || changedAtMs < sinceMs) continue
-    if (!(await isWhole(store, kind, hash))) await store.discard(kind, hash)
+    if (!(await isWhole(store, kind, hash))) await store.remove(kind, hash)
   }
 }
 

@@ -3,7 +3,8 @@
  *
  * In every store a leaf is there only when all its blocks are, and a root only when all its leaves are. So a leaf that the
  * target has is passed over with all its blocks, and a copy that broke off goes on where it was. Whoever removes objects
- * must keep that order backwards: roots, then leaves, then blocks.
+ * must keep that order backwards: roots, then leaves, then blocks. A target that knows of gaps is not believed: there each
+ * block is looked for, and the copy fills the gaps on its way.
  */
 import type { Clock } from '../lib/clock.ts'
 import { eachAtOnce } from './concurrency.ts'
@@ -26,20 +27,31 @@ export interface CopyRequest {
 /** Throws MissingObject and CorruptObject of the source, whose damage is never carried over. */
 export async function copySnapshot(request: CopyRequest, progress: Progress, clock: Clock): Promise<CopyStats> {
   const stats: CopyStats = { blocksMoved: 0, bytesMoved: 0, blocksPresent: 0 }
-  const present = await request.target.has('root', request.root)
+  const isTrusted = !(await request.target.hasGaps())
+  const present = isTrusted && (await request.target.has('root', request.root))
   const root = await readRoot(present ? request.target : request.source, request.root)
   const { blockCount } = infoOf(root)
   const meter = new ProgressMeter(blockCount, progress, clock)
   if (present) {
     stats.blocksPresent = blockCount
   } else {
-    for (const leaf of root.leaves) await copyLeaf(request, root, leaf, stats, meter, progress.signal)
+    for (const leaf of root.leaves) {
+      progress.signal?.throwIfAborted()
+      if (isTrusted && (await request.target.has('leaf', leaf.hash))) passOver(leaf, stats, meter)
+      else await copyLeaf(request, root, leaf, stats, meter, progress.signal)
+    }
     stats.bytesMoved += await moveObject(request, 'root', request.root)
   }
   // Also when nothing was moved: what is there may have come by an operation that has not committed yet.
   await request.target.commit()
   await meter.finish()
   return stats
+}
+
+/** Where the leaf is, its blocks are. */
+function passOver(ref: LeafRef, stats: CopyStats, meter: ProgressMeter): void {
+  stats.blocksPresent += ref.blockCount
+  meter.advance(ref.blockCount)
 }
 
 async function copyLeaf(
@@ -50,12 +62,6 @@ async function copyLeaf(
   meter: ProgressMeter,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  signal?.throwIfAborted()
-  if (await request.target.has('leaf', ref.hash)) {
-    stats.blocksPresent += ref.blockCount
-    meter.advance(ref.blockCount)
-    return
-  }
   const leaf = await readLeaf(request.source, ref, root.sizeBytes)
   await eachAtOnce(
     leaf.hashes(),

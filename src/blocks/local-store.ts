@@ -5,12 +5,16 @@
  *     uncommitted     there while objects may not be on stable storage yet (see {@link CommitWindow})
  *     tmp/            objects being written
  *     block/ab/cd/abcd…   leaf/…   root/…
+ *     quarantine/     damaged objects, out of service
+ *     owner           the state that knows what is needed here
  *
  * An object appears by rename, whole or not at all. Any number of processes may read; one may write.
  */
 import { dirname, join } from 'node:path'
 import { CommitWindow } from './commit-window.ts'
 import { isHash } from './format.ts'
+import { LocalQuarantine } from './local-quarantine.ts'
+import { localStrays } from './local-strays.ts'
 import { decodeObject, encodedBytesMax, encodeObject } from './object-codec.ts'
 import { type BlockStore, CorruptObject, type Hash, MissingObject, type ObjectKind, objectKinds } from './store.ts'
 import { hasCode, realFiles, type StoreFiles } from './store-files.ts'
@@ -59,6 +63,7 @@ export class LocalStore implements BlockStore {
   readonly where: string
   readonly #files: StoreFiles
   readonly #window: CommitWindow | null
+  readonly #quarantine: LocalQuarantine
   /** Writes under way by object: the same block often comes twice at once. */
   readonly #writing = new Map<string, Promise<number>>()
   #temporaryCount = 0
@@ -68,6 +73,7 @@ export class LocalStore implements BlockStore {
     this.where = directory
     this.#files = files
     this.#window = window
+    this.#quarantine = new LocalQuarantine(directory, files)
   }
 
   async has(kind: ObjectKind, hash: Hash): Promise<boolean> {
@@ -136,11 +142,23 @@ export class LocalStore implements BlockStore {
     await Promise.all(parts.map((part) => this.#files.sync(part)))
   }
 
-  async *list(kind: ObjectKind): AsyncGenerator<Hash> {
+  async ownedBy(owner: string): Promise<string> {
+    const path = join(this.where, 'owner')
+    const present = await this.#files.read(path).catch((error) => {
+      if (hasCode(error, 'ENOENT')) return undefined
+      throw error
+    })
+    if (present) return present.toString().trim()
+    await this.#files.writeDurably(path, Buffer.from(`${owner}\n`))
+    return owner
+  }
+
+  async *list(kind: ObjectKind, firstDigits?: string): AsyncGenerator<Hash> {
     const top = join(this.where, kind)
-    for (const first of await this.#files.names(top))
-      for (const second of await this.#files.names(join(top, first)))
-        for (const name of await this.#files.names(join(top, first, second))) if (isHash(name)) yield name
+    for (const first of firstDigits === undefined ? await this.#files.names(top) : [firstDigits])
+      for (const second of await this.#namesIn(join(top, first)))
+        for (const name of await this.#namesIn(join(top, first, second)))
+          if (isHash(name) && name.startsWith(first + second)) yield name
   }
 
   async storedBytes(kind: ObjectKind, hash: Hash): Promise<number> {
@@ -149,14 +167,69 @@ export class LocalStore implements BlockStore {
     return facts.sizeBytes
   }
 
-  /** When the object came to its name; undefined when it is not there. For the recovery of a commit window. */
   async changedAtMs(kind: ObjectKind, hash: Hash): Promise<number | undefined> {
     return (await this.#facts(kind, hash))?.changedAtMs
   }
 
-  /** Removes an object that was found damaged or incomplete. For the recovery of a commit window. */
-  async discard(kind: ObjectKind, hash: Hash): Promise<void> {
-    await this.#files.remove(this.#path(kind, hash))
+  async remove(kind: ObjectKind, hash: Hash): Promise<number> {
+    const facts = await this.#facts(kind, hash)
+    if (!facts) return 0
+    const path = this.#path(kind, hash)
+    await this.#files.remove(path)
+    await this.#removeEmptied(dirname(path))
+    return facts.sizeBytes
+  }
+
+  async quarantine(kind: ObjectKind, hash: Hash): Promise<void> {
+    this.#writer()
+    await this.#quarantine.take(kind, hash, this.#path(kind, hash))
+  }
+
+  quarantined(): Promise<{ kind: ObjectKind; hash: Hash }[]> {
+    return this.#quarantine.list()
+  }
+
+  forgetQuarantined(kind: ObjectKind, hash: Hash): Promise<number> {
+    return this.#quarantine.forget(kind, hash)
+  }
+
+  async hasGaps(): Promise<boolean> {
+    for (const { kind, hash } of await this.#quarantine.list()) if (!(await this.has(kind, hash))) return true
+    return false
+  }
+
+  async removeStrays(beforeMs: number): Promise<{ files: number; bytes: number }> {
+    const removed = { files: 0, bytes: 0 }
+    for await (const path of localStrays(this.where, this.#files)) {
+      const { sizeBytes, changedAtMs } = await this.#files.facts(path)
+      if (changedAtMs > beforeMs) continue
+      await this.#files.remove(path)
+      removed.files++
+      removed.bytes += sizeBytes
+    }
+    return removed
+  }
+
+  /** An object's two folders go with the last object in them: thousands of empty ones would slow every listing down. */
+  async #removeEmptied(folder: string): Promise<void> {
+    for (const one of [folder, dirname(folder)]) {
+      try {
+        await this.#files.removeFolder(one)
+      } catch (error) {
+        if (hasCode(error, 'ENOTEMPTY', 'EEXIST', 'ENOENT')) return
+        throw error
+      }
+    }
+  }
+
+  /** The names in a folder of objects; none when it is none, or has just gone. */
+  async #namesIn(path: string): Promise<string[]> {
+    try {
+      return await this.#files.names(path)
+    } catch (error) {
+      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return []
+      throw error
+    }
   }
 
   #writer(): CommitWindow {

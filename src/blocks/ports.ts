@@ -1,5 +1,5 @@
 /** What the cloud asks of the blocks room. `snapshot-blocks.ts` implements it over the region stores. */
-import type { Hash } from './store.ts'
+import type { Hash, ObjectKind } from './store.ts'
 
 /** What a root object says of itself. */
 export interface RootInfo {
@@ -52,6 +52,103 @@ export interface VolumeReads {
   blocksFetched: number
   bytesFetched: number
   bytesServed: number
+}
+
+/** What must stay in a region's store. */
+export interface LiveObjects {
+  /** Roots, with everything that they name. */
+  roots: Hash[]
+  /** Blocks that no leaf names yet. */
+  blocks: Hash[]
+}
+
+/** What a collection took away. */
+export interface Collected {
+  roots: number
+  leaves: number
+  blocks: number
+  /** Leftovers that were no objects, and damaged objects in quarantine that nobody needs any more. */
+  otherFiles: number
+  /** Bytes that the store shrank by, to the byte. Where files are shared with another store, that one still has them. */
+  bytesFreed: number
+  /** Why it ended before everything was done; the rest is left to the next one. */
+  stopped: { reason: 'busy' | 'damaged' | 'foreign' | 'aborted'; message: string } | null
+}
+
+/** An object that is not as it should be. */
+export interface Flaw {
+  kind: ObjectKind
+  hash: Hash
+  problem: 'missing' | 'damaged'
+  detail: string
+  /** The roots that cannot be read whole because of it; for a single block perhaps none. */
+  roots: Hash[]
+  /** The region whose intact copy has taken its place; null when it is still not there. */
+  repairedFrom: string | null
+}
+
+export interface CheckResult {
+  /** Objects that were read and compared with their names. */
+  objects: number
+  /** Bytes of content that they hold. */
+  bytes: number
+  flaws: Flaw[]
+}
+
+/** How much of a store a snapshot takes, and how much of that nothing else needs. */
+export interface RootUsage {
+  dataBytes: number
+  /** Bytes of the distinct objects that it consists of, as they are stored. */
+  storedBytes: number
+  /** Of these, bytes of objects that no other root needs. */
+  uniqueBytes: number
+  /** The other roots that share anything with it: indexes into the request's `roots`, and then on into `staying.roots`. */
+  sharedWith: number[]
+}
+
+export interface RootDifference {
+  sizeBytes: { before: number; after: number }
+  /** Blocks of other content in both, blocks where there were zeros, and zeros where there were blocks. */
+  blocks: { changed: number; added: number; removed: number }
+  /** Bytes that these blocks cover. */
+  bytes: number
+  /** Leaves that had to be read for it, of both. */
+  leavesRead: number
+}
+
+/** Care for what lies in the region stores: collecting, checking, measuring. */
+export interface StoreCare {
+  /** Regions that have a store on this host. */
+  storedRegions(): Promise<string[]>
+  /**
+   * Removes what `live` does not name and what is older than `graceMs`. `live` is asked several times; it must name all
+   * that was needed at any moment while it looks. Ends early when writers do not let it in, when what is live cannot be
+   * read (and so not told from what is not), and on the signal. Does nothing when the store has another `owner`: what
+   * that one needs is not in `live`. May be broken off at any moment.
+   */
+  collect(
+    request: { region: string; owner: string; graceMs: number; live: () => Promise<LiveObjects> },
+    progress?: Progress,
+  ): Promise<Collected>
+  /**
+   * Reads everything live; nothing is collected meanwhile. With `repairFrom`, what is damaged is put into quarantine, and what those regions' stores have
+   * intact takes its place.
+   */
+  check(
+    request: { region: string; live: () => Promise<LiveObjects>; repairFrom?: readonly string[] },
+    progress?: Progress,
+  ): Promise<CheckResult>
+  /**
+   * Measures `roots`, and what would go if those at `leaving` (indexes) went and all others stayed, `staying` among them.
+   */
+  usage(
+    request: { region: string; roots: readonly Hash[]; leaving: readonly number[]; staying: LiveObjects },
+    progress?: Progress,
+  ): Promise<{ roots: RootUsage[]; freedBytes: number }>
+  /** Walks only what differs. */
+  difference(request: { region: string; before: Hash; after: Hash }): Promise<RootDifference>
+  /** Volumes that have counters on this host. */
+  countedVolumes(): Promise<string[]>
 }
 
 /** One block of a snapshot. The name of a block of zeros is {@link SnapshotContents.zeroHash}: it has a name, but no object. */
@@ -132,7 +229,7 @@ export interface AssemblyResult {
  * A region's store is made once, by {@link SnapshotBlocks.openRegion}. Everything else needs it to be there: a store that
  * is gone (its disk not mounted, its folder moved away) is an error that says so, and no empty one takes its place.
  */
-export interface SnapshotBlocks {
+export interface SnapshotBlocks extends StoreCare {
   readonly contents: SnapshotContents
   /** Makes the store of a region that nobody has used before. Can be repeated. */
   openRegion(region: string): Promise<void>
@@ -154,6 +251,11 @@ export interface SnapshotBlocks {
   copy(request: { root: Hash; fromRegion: string; toRegion: string }, progress?: Progress): Promise<CopyStats>
   /** Writes all of a snapshot into a raw file, whole or not at all; resumes. Its folder must be there. */
   materialize(request: { region: string; root: Hash; path: string }, progress?: Progress): Promise<void>
+  /**
+   * A root that {@link capture} or {@link copy} gave is kept for some minutes whatever the state says, until it says that
+   * it needs it: this is for whoever has written it down.
+   */
+  settle(region: string, root: Hash): Promise<void>
   info(region: string, root: Hash): Promise<RootInfo>
   /**
    * Packs harder what `root` alone names: blocks that one of the other roots has as well are left as they are. Does a

@@ -72,6 +72,6 @@ test('a snapshot that is not whole is not verified', async () => {
   const hash = hashOf(two)
   await writeFile(join(store.where, 'block', hash.slice(0, 2), hash.slice(2, 4), hash), 'damaged')
   await expect(verifySnapshot(store, root, {}, systemClock)).rejects.toThrow(CorruptObject)
-  await store.discard('block', hash)
+  await store.remove('block', hash)
   await expect(verifySnapshot(store, root, {}, systemClock)).rejects.toThrow(MissingObject)
 })

@@ -12,6 +12,8 @@ import { repackSnapshot } from './repack.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
 import { createSnapshotContents } from './snapshot-contents.ts'
 import { infoOf, readRoot } from './snapshot-objects.ts'
+import { createStoreCare } from './store-care.ts'
+import type { StoreFiles } from './store-files.ts'
 import { verifySnapshot } from './verify.ts'
 import { forgetVolumeReads, readVolumeReads } from './volume-reads.ts'
 
@@ -33,6 +35,8 @@ export interface SnapshotBlocksOptions {
   syncFilesystem: (path: string) => Promise<void>
   log: Log
   clock: Clock
+  /** The disk below the stores; tests bring one that fails. */
+  files?: StoreFiles
 }
 
 export interface LocalSnapshotBlocks extends SnapshotBlocks {
@@ -41,7 +45,7 @@ export interface LocalSnapshotBlocks extends SnapshotBlocks {
 }
 
 export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnapshotBlocks {
-  const { regionsDir, runDir, statsDir, syncFilesystem, log, clock } = options
+  const { regionsDir, runDir, statsDir, syncFilesystem, log, clock, files } = options
   const socketPath = join(runDir, 'blocks.sock')
   const logPath = join(runDir, 'blocks.log')
   const server = new BlockServerProcess({
@@ -53,24 +57,38 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
     log,
     clock,
   })
-  const stores = new RegionStores(regionsDir, syncFilesystem)
+  const stores = new RegionStores({ regionsDir, syncFilesystem, clock, files })
   let serverWanted = true
 
   return {
     contents: createSnapshotContents(stores, clock),
+    ...createStoreCare({ stores, statsDir, clock }),
 
     async openRegion(region) {
       await stores.open(region)
     },
 
-    async capture({ region, source, sizeBytes, parent }, progress = {}) {
-      const store = await stores.existing(region)
-      return await capture({ store, source, sizeBytes, parent }, progress, clock)
-    },
+    capture: ({ region, source, sizeBytes, parent }, progress = {}) =>
+      stores.holding([region], async () => {
+        const store = await stores.existing(region)
+        // What the parent names may be missing from a store with gaps: then everything is read, which also fills them.
+        const trusted = parent && !(await store.hasGaps()) ? parent : null
+        const captured = await capture({ store, source, sizeBytes, parent: trusted }, progress, clock)
+        stores.recent(region).remember('roots', captured.root)
+        return captured
+      }),
 
-    async copy({ root, fromRegion, toRegion }, progress = {}) {
-      const [source, target] = [await stores.existing(fromRegion), await stores.existing(toRegion)]
-      return await copySnapshot({ root, source, target, mayLink: fromRegion === seedRegion }, progress, clock)
+    copy: ({ root, fromRegion, toRegion }, progress = {}) =>
+      stores.holding([fromRegion, toRegion], async () => {
+        const [source, target] = [await stores.existing(fromRegion), await stores.existing(toRegion)]
+        const mayLink = fromRegion === seedRegion
+        const stats = await copySnapshot({ root, source, target, mayLink }, progress, clock)
+        stores.recent(toRegion).remember('roots', root)
+        return stats
+      }),
+
+    async settle(region, root) {
+      stores.recent(region).settle('roots', root)
     },
 
     async materialize({ region, root, path }, progress = {}) {
@@ -81,9 +99,10 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       return infoOf(await readRoot(await stores.existing(region), root))
     },
 
-    async repack({ region, ...request }, progress = {}) {
-      return await repackSnapshot({ store: await stores.existing(region), ...request }, progress, clock)
-    },
+    repack: ({ region, ...request }, progress = {}) =>
+      stores.holding([region], async () =>
+        repackSnapshot({ store: await stores.existing(region), ...request }, progress, clock),
+      ),
 
     async verify({ region, root }, progress = {}) {
       await verifySnapshot(await stores.existing(region), root, progress, clock)

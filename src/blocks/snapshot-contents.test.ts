@@ -17,7 +17,11 @@ const leafCount = 4
 const sizeBytes = leafCount * leafSpanBytes
 
 async function setUp() {
-  const stores = new RegionStores(await temporaryFolder(), async () => {})
+  const stores = new RegionStores({
+    regionsDir: await temporaryFolder(),
+    syncFilesystem: async () => {},
+    clock: systemClock,
+  })
   const store = await stores.open(region)
   return { contents: createSnapshotContents(stores, systemClock), store }
 }
@@ -137,7 +141,7 @@ test('comparing reads no leaf that the two snapshots share', async () => {
   const second = await putSnapshot(store, sizeBytes, new Map([...base, [1, patternBlock('new')]]))
   const names = Array.from({ length: blocksPerLeaf }, () => undefined as string | undefined)
   names[2000 - blocksPerLeaf] = hashOf(patternBlock('shared'))
-  await store.discard('leaf', hashOf(encodeLeaf(names)))
+  await store.remove('leaf', hashOf(encodeLeaf(names)))
   expect(await compared(contents, first, second, 100)).toEqual([
     { index: 1, first: null, second: hashOf(patternBlock('new')) },
   ])

@@ -66,17 +66,23 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
     async put(region, hash, content) {
       if (content.length !== blockBytes) throw new RangeError(`a block has ${blockBytes} bytes, not ${content.length}`)
       if (hash === zeroHash) return 0
-      const store: BlockStore = await stores.existing(region)
-      const storedBytes = await store.write('block', hash, content)
-      // Also when it was there: it may have come by a capture that has not committed yet.
-      await (store.settle ? store.settle('block', hash) : store.commit())
-      return storedBytes
+      return await stores.holding([region], async () => {
+        const store: BlockStore = await stores.existing(region)
+        const storedBytes = await store.write('block', hash, content)
+        // Also when it was there: it may have come by a capture that has not committed yet.
+        await (store.settle ? store.settle('block', hash) : store.commit())
+        stores.recent(region).remember('blocks', hash)
+        return storedBytes
+      })
     },
 
-    async assemble(request, progress = {}) {
-      const store = await stores.existing(request.region)
-      return await assembleSnapshot(store, request, progress, clock)
-    },
+    assemble: (request, progress = {}) =>
+      stores.holding([request.region], async () => {
+        const store = await stores.existing(request.region)
+        const assembled = await assembleSnapshot(store, request, progress, clock)
+        stores.recent(request.region).remember('roots', assembled.root)
+        return assembled
+      }),
   }
 }
 

@@ -1,5 +1,5 @@
 /** What a local store asks of a file system: a port, so that a failing disk can be put under it. */
-import { link, lstat, mkdir, readdir, readFile, rename, unlink, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, readdir, readFile, rename, rmdir, unlink, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { flush } from '../lib/stable-storage.ts'
 
@@ -21,6 +21,8 @@ export interface StoreFiles {
   rename(from: string, to: string): Promise<void>
   link(existing: string, path: string): Promise<void>
   remove(path: string): Promise<void>
+  /** Fails with ENOTEMPTY when something is in it. */
+  removeFolder(path: string): Promise<void>
   makeFolder(path: string, options?: { recursive: boolean }): Promise<void>
   names(path: string): Promise<string[]>
   facts(path: string): Promise<FileFacts>
@@ -39,6 +41,7 @@ export const realFiles: StoreFiles = {
   rename,
   link,
   remove: unlink,
+  removeFolder: rmdir,
   makeFolder: async (path, options) => {
     await mkdir(path, { mode: 0o700, recursive: options?.recursive ?? false })
   },

@@ -141,6 +141,62 @@ export function storeSuite(name: string, setUp: () => Promise<StoreUnderTest>): 
       expect(await store.storedBytes('block', hash)).toBe(bytes)
     })
 
+    test('removes an object, tells what it took, and keeps the others', async () => {
+      const { store } = await setUp()
+      const [gone, kept] = [patternBlock('gone'), patternBlock('kept')]
+      for (const content of [gone, kept]) await store.write('block', hashOf(content), content)
+      const bytes = await store.storedBytes('block', hashOf(gone))
+      expect(await store.remove('block', hashOf(gone))).toBe(bytes)
+      expect(await store.remove('block', hashOf(gone))).toBe(0)
+      expect(await store.has('block', hashOf(gone))).toBe(false)
+      expect(await store.changedAtMs('block', hashOf(gone))).toBeUndefined()
+      expect(await store.changedAtMs('block', hashOf(kept))).toBeGreaterThan(0)
+      await store.read('block', hashOf(kept))
+      expect(await store.write('block', hashOf(gone), gone)).toBe(bytes)
+    })
+
+    test('lists the objects whose names begin with two digits', async () => {
+      const { store } = await setUp()
+      const hashes = Array.from({ length: 30 }, (_, i) => patternBlock(`${i}`)).map((content) => {
+        return { content, hash: hashOf(content) }
+      })
+      for (const { content, hash } of hashes) await store.write('block', hash, content)
+      const digits = hashes[0]!.hash.slice(0, 2)
+      const listed: Hash[] = []
+      for await (const hash of store.list('block', digits)) listed.push(hash)
+      const alike = hashes.map(({ hash }) => hash).filter((hash) => hash.startsWith(digits))
+      expect(listed.sort()).toEqual(alike.sort())
+      for await (const hash of store.list('leaf', digits)) expect.unreachable(hash)
+    })
+
+    test('keeps a damaged object aside, serves it no more, and has a gap until it is back', async () => {
+      const { store, damage } = await setUp()
+      const content = patternBlock('hurt')
+      const hash = hashOf(content)
+      await store.write('block', hash, content)
+      expect(await store.hasGaps()).toBe(false)
+      await damage('block', hash, (encoded) => flipped(encoded, 20))
+      await store.quarantine('block', hash)
+      await expect(store.read('block', hash)).rejects.toThrow(MissingObject)
+      expect(await store.quarantined()).toEqual([{ kind: 'block', hash }])
+      expect(await store.hasGaps()).toBe(true)
+      await store.write('block', hash, content)
+      expect(await store.hasGaps()).toBe(false)
+      expect(await store.forgetQuarantined('block', hash)).toBe(await store.storedBytes('block', hash))
+      expect(await store.quarantined()).toEqual([])
+    })
+
+    test('notes an object that is missing as a gap', async () => {
+      const { store, reopen } = await setUp()
+      const hash = hashOf(patternBlock('never there'))
+      await store.quarantine('leaf', hash)
+      const again = await reopen()
+      expect(await again.quarantined()).toEqual([{ kind: 'leaf', hash }])
+      expect(await again.hasGaps()).toBe(true)
+      expect(await again.forgetQuarantined('leaf', hash)).toBe(0)
+      expect(await again.hasGaps()).toBe(false)
+    })
+
     test.each(['', '../../etc/passwd', 'A'.repeat(64), 'a'.repeat(63)])('refuses "%s" as a name', async (hash) => {
       const { store } = await setUp()
       await expect(store.read('block', hash)).rejects.toThrow(RangeError)

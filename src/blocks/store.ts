@@ -33,17 +33,42 @@ export interface BlockStore {
    * would show in both, so this is for stores that are copies of each other anyway. Drivers without it copy.
    */
   linkFrom?(source: BlockStore, kind: ObjectKind, hash: Hash): Promise<number>
-  /** Puts everything written so far on stable storage. */
+  /** Puts everything written and removed so far on stable storage. */
   commit(): Promise<void>
   /**
    * Puts one object on stable storage, whoever wrote it: cheaper than {@link commit} for who answers for each object by
    * itself. Drivers without it commit.
    */
   settle?(kind: ObjectKind, hash: Hash): Promise<void>
-  /** All objects of a kind, in no order. */
-  list(kind: ObjectKind): AsyncIterable<Hash>
-  /** Bytes that an object takes in the store. */
+  /** All objects of a kind whose names begin with those two digits (or with anything), in no order. */
+  list(kind: ObjectKind, firstDigits?: string): AsyncIterable<Hash>
+  /** Bytes that an object takes in the store. Throws {@link MissingObject}. */
   storedBytes(kind: ObjectKind, hash: Hash): Promise<number>
+  /** When the object came to its name, by the store's clock; undefined when it is not there. */
+  changedAtMs(kind: ObjectKind, hash: Hash): Promise<number | undefined>
+  /**
+   * Takes an object away; the bytes that it took, 0 when it was not there. No write may be under way. What names it must
+   * have gone before, durably: see the order in `docs/formats/block-store.md`.
+   */
+  remove(kind: ObjectKind, hash: Hash): Promise<number>
+  /**
+   * Takes a damaged object out of service: its bytes are kept aside and never served. For one that is missing, that is
+   * noted. From then on the store {@link hasGaps}, until the object is in service again.
+   */
+  quarantine(kind: ObjectKind, hash: Hash): Promise<void>
+  /** Something that leaves or roots name is known to be missing: then what is there does not prove what it names to be. */
+  hasGaps(): Promise<boolean>
+  /** What lies in quarantine. */
+  quarantined(): Promise<{ kind: ObjectKind; hash: Hash }[]>
+  /** Removes an object's bytes, or the note of it, from quarantine; the bytes that it took. */
+  forgetQuarantined(kind: ObjectKind, hash: Hash): Promise<number>
+  /**
+   * Who keeps the account of what is needed here: set by the first who asks, and told ever after. Whoever has another
+   * account must not remove what is missing from it.
+   */
+  ownedBy(owner: string): Promise<string>
+  /** Removes leftovers from before that time that are no objects, such as half-written ones. No write may be under way. */
+  removeStrays(beforeMs: number): Promise<{ files: number; bytes: number }>
 }
 
 export class MissingObject extends Error {

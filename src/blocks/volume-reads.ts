@@ -3,7 +3,7 @@
  * volume's file is made when it is first served, and counting ends when somebody removes the file: forgetting a volume
  * is removing it.
  */
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isId } from '../lib/ids.ts'
 import { blockBytes, blocksPerLeaf } from './format.ts'
@@ -148,6 +148,18 @@ export async function readVolumeReads(directory: string, volumeId: string): Prom
 
 export async function forgetVolumeReads(directory: string, volumeId: string): Promise<void> {
   await rm(recordPath(directory, volumeId), { force: true })
+  // Left when the server died between writing its counters and giving them their name.
+  await rm(`${recordPath(directory, volumeId)}.new`, { force: true })
+}
+
+/** The ids of volumes that have a file of counters. */
+export async function countedVolumes(directory: string): Promise<string[]> {
+  const names = await readdir(directory).catch((error) => {
+    if (hasCode(error, 'ENOENT')) return []
+    throw error
+  })
+  const ids = names.map((name) => name.replace(/\.json(\.new)?$/, '')).filter((id) => isId('volume', id))
+  return [...new Set(ids)]
 }
 
 function countBits(bits: Buffer): number {

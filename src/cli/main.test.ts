@@ -28,10 +28,14 @@ describe('the kiln command', () => {
         : command.commands.map((sub) => `${command.name()} ${sub.name()}`),
     )
     expect(names).toEqual(
-      ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'instance list', 'volume show'].concat([
+      ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'image cost', 'instance list'].concat([
+        'volume show',
+        'snapshot diff',
         'key create',
         'key list',
         'key delete',
+        'check',
+        'gc',
       ]),
     )
   })
@@ -59,6 +63,9 @@ describe('the kiln command', () => {
     ['machines of no kind', ['serve', '--machines', 'docker'], 'Allowed choices are qemu, simulated'],
     ['an account that is none', ['env', '--account', 'me'], 'An account is 12 digits'],
     ['a volume that is none', ['volume', 'show', 'vol-1'], 'A volume is vol- and 17'],
+    ['an image that is none', ['image', 'cost', 'ami-1'], 'An image is ami- and 17'],
+    ['a snapshot that is none', ['snapshot', 'diff', 'snap-1', 'snap-2'], 'A snapshot is snap- and 17'],
+    ['a time that is none', ['gc', '--grace', 'soon'], 'A time is a number with s, m, h or d behind it'],
     ['a key for nobody', ['key', 'create'], "required option '--account <digits>' not specified"],
   ])('ends with 2 on %s, and one line that says why', async (_, args, expected) => {
     const { error, said } = await failureOf(...args)

@@ -6,13 +6,16 @@
  */
 import { Command, CommanderError } from 'commander'
 import { version } from '../lib/version.ts'
+import { addCheck } from './commands/check.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addDown } from './commands/down.ts'
 import { addEnv } from './commands/env.ts'
+import { addGc } from './commands/gc.ts'
 import { addImages } from './commands/image.ts'
 import { addInstances } from './commands/instance.ts'
 import { addKeys } from './commands/key.ts'
 import { addServe } from './commands/serve.ts'
+import { addSnapshots } from './commands/snapshot.ts'
 import { addStatus } from './commands/status.ts'
 import { addTour } from './commands/tour.ts'
 import { addVolumes } from './commands/volume.ts'
@@ -31,7 +34,7 @@ export function kilnCommand(): Command {
     })
     .addHelpText('after', '\nOptions can also be given as the KILN_* variables that the commands name in their --help.')
   for (const add of [addServe, addDown, addStatus, addEnv, addDoctor, addTour]) add(program)
-  for (const add of [addImages, addInstances, addVolumes, addKeys]) add(program)
+  for (const add of [addImages, addInstances, addVolumes, addSnapshots, addKeys, addCheck, addGc]) add(program)
   return program
 }
 

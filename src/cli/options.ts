@@ -42,6 +42,9 @@ export const regionOption = () =>
     .env('AWS_REGION')
     .default(process.env.AWS_DEFAULT_REGION || 'us-east-1')
 
+/** For commands that look at all regions unless told otherwise: no variable narrows them down unseen. */
+export const onlyRegionOption = () => new Option('--region <name>', 'only this region (default: all)')
+
 export const accountOption = () =>
   new Option('--account <digits>', 'the account to act as (with --auth open)')
     .env('KILN_ACCOUNT')
@@ -57,4 +60,25 @@ export function readPort(text: string): number {
   const port = Number(text)
   if (/^\d{1,5}$/.test(text) && port <= 65_535) return port
   throw new InvalidArgumentError('A port is a number from 0 (any free one) to 65535.')
+}
+
+const secondsOf = { s: 1, m: 60, h: 3600, d: 86_400 } as const
+
+/** `0`, `90s`, `30m`, `12h`, `7d`, as seconds. */
+export function readSeconds(text: string): number {
+  const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text === '0' ? '0s' : text) ?? []
+  if (count && unit) return Number(count) * secondsOf[unit as keyof typeof secondsOf]
+  throw new InvalidArgumentError('A time is a number with s, m, h or d behind it, as 90s, 30m, 12h, 7d; or 0.')
+}
+
+export function readImageId(text: string): string {
+  if (/^ami-[0-9a-f]{17}$/.test(text)) return text
+  throw new InvalidArgumentError("An image is ami- and 17 hexadecimal digits; 'kiln image list' lists them.")
+}
+
+export function readSnapshotId(text: string): string {
+  if (/^snap-[0-9a-f]{17}$/.test(text)) return text
+  throw new InvalidArgumentError(
+    "A snapshot is snap- and 17 hexadecimal digits; 'aws ec2 describe-snapshots --owner-ids self' lists them.",
+  )
 }

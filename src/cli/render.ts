@@ -70,6 +70,11 @@ export function size(bytes: number): string {
   return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`
 }
 
+/** `1 block`, `2 blocks` */
+export function counted(count: number, one: string, many = `${one}s`): string {
+  return `${count} ${count === 1 ? one : many}`
+}
+
 /** `850 ms`, `3.2 s`, `2 min 5 s` */
 export function duration(ms: number): string {
   if (ms < 999.5) return `${Math.round(ms)} ms`

@@ -15,12 +15,16 @@ import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { PublicAccess } from './public-access.ts'
 import { type PublicImage, Regions } from './regions/regions.ts'
+import { Collection, defaultGraceMs } from './snapshots/collection.ts'
 import { DirectReads } from './snapshots/direct-reads.ts'
 import { DirectUploads } from './snapshots/direct-uploads.ts'
+import { blocksOfUploads, LiveSet, rootsOfPublicImages, rootsOfState } from './snapshots/live-set.ts'
+import { SnapshotCosts } from './snapshots/snapshot-cost.ts'
 import { SnapshotLocks } from './snapshots/snapshot-locks.ts'
 import { SnapshotPermissions } from './snapshots/snapshot-permissions.ts'
 import { SnapshotTiers } from './snapshots/snapshot-tiers.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
+import { StoreCheck } from './snapshots/store-check.ts'
 import { Tags } from './tags.ts'
 import { VolumeAttachments } from './volumes/attachments.ts'
 import { VolumeCreations } from './volumes/creation.ts'
@@ -41,6 +45,9 @@ export interface Cloud {
   readonly snapshotLocks: SnapshotLocks
   readonly snapshotTiers: SnapshotTiers
   readonly publicAccess: PublicAccess
+  readonly snapshotCosts: SnapshotCosts
+  readonly collection: Collection
+  readonly storeCheck: StoreCheck
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
   readonly volumeAttachments: VolumeAttachments
@@ -79,6 +86,7 @@ const networksEveryMs = 30_000
 const hydrationEveryMs = 30_000
 const uploadsEveryMs = 30_000
 const leftoversEveryMs = 3600_000
+const collectEveryMs = 6 * 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
 
@@ -94,6 +102,13 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
   const hydration = new Hydration(deps, volumes)
+  // Whoever keeps roots or blocks of its own in a region's store adds a source here.
+  const live = new LiveSet()
+  live.add(rootsOfState(deps))
+  live.add(blocksOfUploads(deps))
+  live.add(rootsOfPublicImages(publicImages))
+  const publicStores = [...new Set(publicImages.map((image) => image.store))]
+  const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [
     { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps) },
     { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
@@ -101,6 +116,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     { name: 'hydration', everyMs: hydrationEveryMs, pass: () => hydration.hydrateDue() },
     { name: 'uploads', everyMs: uploadsEveryMs, pass: () => directUploads.expire() },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
+    { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
   let stopListening = () => {}
@@ -108,6 +124,10 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   async function removeLeftovers(): Promise<void> {
     await volumes.removeLeftovers()
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
+  }
+
+  async function collectBlocks(signal: AbortSignal): Promise<void> {
+    await collection.collect({ graceMs: defaultGraceMs }, { signal })
   }
 
   return {
@@ -122,6 +142,9 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     snapshotLocks: new SnapshotLocks(deps, snapshots),
     snapshotTiers: new SnapshotTiers(deps, snapshots),
     publicAccess,
+    snapshotCosts: new SnapshotCosts(deps, live),
+    collection,
+    storeCheck: new StoreCheck(deps, live, collection),
     volumes,
     volumeCreations: new VolumeCreations(deps, volumes, snapshots),
     volumeAttachments: new VolumeAttachments(deps, volumes),

@@ -28,6 +28,9 @@ export interface CloudDeps {
   readonly host: { cpus: number; memoryMib: number }
 }
 
+/** What looking after the block stores takes; a home that no daemon serves has it too. */
+export type StoreDeps = Pick<CloudDeps, 'state' | 'blocks' | 'log'>
+
 export interface CloudTiming {
   /** How long a guest may take to switch itself off before the plug is pulled. */
   shutdownGraceMs: number

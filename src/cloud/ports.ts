@@ -1,5 +1,15 @@
 /** The rooms below, as the cloud sees them: ports only, no drivers. The composition root brings the real ones. */
-export type { BlockAt, CaptureSource, SnapshotBlocks, VolumeReads } from '../blocks/ports.ts'
+export type {
+  BlockAt,
+  CaptureSource,
+  Collected,
+  Flaw,
+  LiveObjects,
+  Progress,
+  RootDifference,
+  SnapshotBlocks,
+  VolumeReads,
+} from '../blocks/ports.ts'
 export type {
   DiskChain,
   DiskLimits,

@@ -214,6 +214,20 @@ export class ImageRepository {
     return rows.map((row) => row.id)
   }
 
+  /** Every use of a snapshot by an image of the region that is pending or available. */
+  snapshotUses(region: string): Promise<{ imageId: string; snapshotId: string }[]> {
+    return this.#db
+      .selectFrom('imageBlockDevices')
+      .innerJoin('images', 'images.id', 'imageBlockDevices.imageId')
+      .select(['images.id as imageId', 'imageBlockDevices.snapshotId'])
+      .where('images.region', '=', region)
+      .where('images.state', 'in', ['pending', 'available'])
+      .where('imageBlockDevices.snapshotId', 'is not', null)
+      .orderBy('images.id')
+      .$narrowType<{ snapshotId: string }>()
+      .execute()
+  }
+
   /** Images that `accountId` may see: its own, the public ones, and those shared with it. */
   list(region: string, request: ImageListRequest): Promise<Page<Image>> {
     const { accountId, owners, executableBy } = request

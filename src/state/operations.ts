@@ -114,6 +114,15 @@ export class OperationRepository {
       .execute()
   }
 
+  /** What all unfinished operations were asked and have found out so far. */
+  unfinishedData(): Promise<{ region: string; input: string; data: string }[]> {
+    return this.#db
+      .selectFrom('operations')
+      .select(['region', 'input', 'data'])
+      .where('state', 'in', ['pending', 'running'])
+      .execute()
+  }
+
   async removeFinishedBefore(timeMs: number): Promise<void> {
     await this.#db
       .deleteFrom('operations')

@@ -1,5 +1,6 @@
 /** What the state promises of snapshots that are written block by block. Adopted like `state.suite.ts`. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { snapshot } from './snapshots.suite.ts'
 import type { State } from './state.ts'
 
 const account = '111122223333'
@@ -38,6 +39,25 @@ export function snapshotUploadSuite(name: string, open: () => Promise<State>): v
       expect(await written()).toEqual(['0 d', '7 c', '134217727 b'])
       expect(await written(0, 1)).toEqual(['7 c'])
       expect(await state.snapshotUploads.get(id)).toMatchObject({ deadline: 1500, writes: 4, storedBytes: 40 })
+    })
+
+    test('what was written is needed until the upload is closed, and its parent, even a deleted one', async () => {
+      await write(1, 'a')
+      await write(2, 'a')
+      await write(3, 'b')
+      const needed = async (where = region) => {
+        const { hashes, parentRoots } = await state.snapshotUploads.needed(where)
+        return [...hashes.sort(), ...parentRoots]
+      }
+      expect(await needed()).toEqual(['a', 'b'])
+      expect(await needed('us-east-1')).toEqual([])
+      await state.snapshots.insert({ ...snapshot('snap-parent'), state: 'deleted', rootHash: 'p' })
+      await state.snapshotUploads.insert({ ...upload('snap-child'), parentSnapshotId: 'snap-parent' })
+      expect(await needed()).toEqual(['a', 'b', 'p'])
+      await seal(3)
+      expect(await needed()).toEqual(['a', 'b', 'p'])
+      await state.snapshotUploads.close(id, 'sealed')
+      expect(await needed()).toEqual(['p'])
     })
 
     test('nothing is written after the deadline, and nothing sealed', async () => {

@@ -119,4 +119,23 @@ export class SnapshotUploadRepository {
       .limit(limit)
       .execute()
   }
+
+  /** What uploads of a region that are not closed need: the blocks that came, and the roots of their parents, deleted ones too. */
+  async needed(region: string): Promise<{ hashes: string[]; parentRoots: string[] }> {
+    const unclosed = this.#db
+      .selectFrom('snapshotUploads as upload')
+      .where('upload.region', '=', region)
+      .where('upload.state', 'in', ['open', 'sealed'])
+    const blocks = await unclosed
+      .innerJoin('snapshotUploadBlocks as block', 'block.snapshotId', 'upload.snapshotId')
+      .select('block.hash')
+      .distinct()
+      .execute()
+    const parents = await unclosed
+      .innerJoin('snapshots as parent', 'parent.id', 'upload.parentSnapshotId')
+      .select('parent.rootHash')
+      .where('parent.rootHash', 'is not', null)
+      .execute()
+    return { hashes: blocks.map((row) => row.hash), parentRoots: parents.map((row) => row.rootHash!) }
+  }
 }

@@ -117,6 +117,19 @@ export class SnapshotRepository {
       .execute()
   }
 
+  /** Snapshots of a region, of all accounts, that have content there. */
+  async rooted(region: string): Promise<{ id: string; rootHash: string }[]> {
+    const rows = await this.#db
+      .selectFrom('snapshots')
+      .select(['id', 'rootHash'])
+      .where('region', '=', region)
+      .where('state', '!=', 'deleted')
+      .where('rootHash', 'is not', null)
+      .orderBy('id')
+      .execute()
+    return rows.map(({ id, rootHash }) => ({ id, rootHash: rootHash! }))
+  }
+
   async update(id: string, patch: Partial<SnapshotsTable>): Promise<void> {
     await this.#db.updateTable('snapshots').set(patch).where('id', '=', id).execute()
   }

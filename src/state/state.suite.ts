@@ -6,8 +6,9 @@ import type { Image } from './images.ts'
 import type { Instance } from './instances.ts'
 import type { OperationRow } from './operations.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
+import type { Snapshot } from './snapshots.ts'
 import type { State } from './state.ts'
-import type { VolumeModification } from './volume-modifications.ts'
+import { emptyLayer, volume, volumeTests } from './volumes.suite.ts'
 import type { Volume } from './volumes.ts'
 
 export function stateSuite(name: string, open: () => Promise<State>): void {
@@ -23,11 +24,35 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     const listed = async (filters: Filter[], accountId = account) =>
       (await state.images.list(region, { accountId, filters })).items.map((row) => row.id).sort()
 
+    const addVolume = (row: Volume) => state.volumes.insert(row, emptyLayer(row.id))
+
     test('migrating again changes nothing', async () => {
       await addImage('ami-1')
       const again = await open()
       await again.close()
       expect(await state.images.get('ami-1')).toMatchObject({ id: 'ami-1', enaSupport: 1, createdAt: 1000 })
+    })
+
+    test('tells which roots a region needs, and for whom', async () => {
+      const addSnapshot = (id: string, about: Partial<Snapshot>) =>
+        state.snapshots.insert({ ...snapshot(id), ...about })
+      await addSnapshot('snap-1', { state: 'completed', rootHash: 'aa' })
+      await addSnapshot('snap-2', { state: 'completed', rootHash: 'bb', region: 'us-east-1' })
+      await addSnapshot('snap-3', { state: 'deleted', rootHash: 'cc' })
+      await addSnapshot('snap-4', { state: 'pending', rootHash: null })
+      expect(await state.snapshots.rooted(region)).toEqual([{ id: 'snap-1', rootHash: 'aa' }])
+      await addVolume(volume('vol-1', { baseRoot: 'dd' }))
+      await addVolume(volume('vol-2', { baseRoot: 'dd', hydratedAt: 5 }))
+      await addVolume(volume('vol-3', { baseRoot: 'ee', region: 'us-east-1' }))
+      expect(await state.volumes.based(region)).toEqual([{ id: 'vol-1', baseRoot: 'dd' }])
+      await state.operations.insert(operation('op-1', { input: '{"a":1}', data: '{"root":"ff"}' }))
+      await state.operations.insert(operation('op-2', { state: 'completed' }))
+      const unfinished = await state.operations.unfinishedData()
+      expect(unfinished).toEqual([{ region, input: '{"a":1}', data: '{"root":"ff"}' }])
+      await addImage('ami-1')
+      await addImage('ami-2', { state: 'deregistered' })
+      expect(await state.images.snapshotUses(region)).toEqual([{ imageId: 'ami-1', snapshotId: 'snap-ami-1' }])
+      expect(await state.images.snapshotUses('us-east-1')).toEqual([])
     })
 
     test('a transaction is all or nothing', async () => {
@@ -251,54 +276,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
       expect((await state.clientTokens.find(row))?.resourceIds).toBe('i-1')
     })
 
-    test('one layer of a volume is made once, and layers come lowest first', async () => {
-      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 1, fileName: 'b', snapshotId: null, isMade: 0 })
-      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 0, fileName: 'a', snapshotId: 'snap-1', isMade: 0 })
-      await state.volumes.addLayer({ volumeId: 'vol-1', seq: 1, fileName: 'other', snapshotId: null, isMade: 0 })
-      await state.volumes.markLayersMade('vol-1', [0])
-      const layers = await state.volumes.layers('vol-1')
-      expect(layers.map(({ fileName, isMade }) => [fileName, isMade])).toEqual([
-        ['a', 1],
-        ['b', 0],
-      ])
-    })
-
-    test('a volume has its newest modification, which goes with it', async () => {
-      await state.volumes.insert(volume('vol-1'), {
-        volumeId: 'vol-1',
-        seq: 0,
-        fileName: 'a',
-        snapshotId: null,
-        isMade: 0,
-      })
-      await state.volumeModifications.put(modification('vol-1', { state: 'completed', startedAt: 1 }))
-      await state.volumeModifications.put(modification('vol-1', { targetSizeGib: 9 }))
-      const list = async (filters: Filter[]) =>
-        (await state.volumeModifications.list(region, { accountId: account, filters })).items
-      expect(await list([{ name: 'target-size', values: ['9'] }])).toEqual([
-        modification('vol-1', { targetSizeGib: 9 }),
-      ])
-      expect(await list([{ name: 'modification-state', values: ['completed'] }])).toEqual([])
-      expect((await state.volumeModifications.list(region, { accountId: other })).items).toEqual([])
-      await state.volumes.remove('vol-1')
-      expect(await state.volumeModifications.get('vol-1')).toBeUndefined()
-    })
-
-    test('volumes wait for hydration, the oldest first, unless they are new, done, or on no snapshot', async () => {
-      const rows = [
-        volume('vol-new', { baseRoot: 'r', createdAt: 5000 }),
-        volume('vol-two', { baseRoot: 'r', createdAt: 2000 }),
-        volume('vol-one', { baseRoot: 'r', createdAt: 1000, state: 'in-use' }),
-        volume('vol-done', { baseRoot: 'r', hydratedAt: 1500 }),
-        volume('vol-empty'),
-        volume('vol-leaving', { baseRoot: 'r', state: 'deleting' }),
-      ]
-      for (const row of rows)
-        await state.volumes.insert(row, { volumeId: row.id, seq: 0, fileName: 'a', snapshotId: null, isMade: 0 })
-      const due = async (limit: number) => (await state.volumes.notHydrated(5000, limit)).map((row) => row.id)
-      expect(await due(10)).toEqual(['vol-one', 'vol-two'])
-      expect(await due(1)).toEqual(['vol-one'])
-    })
+    volumeTests(() => state)
 
     test('a setting is made once', async () => {
       const values = await Promise.all(['x', 'y', 'z'].map((value) => state.settings.getOrMake('secret', () => value)))
@@ -461,29 +439,4 @@ function operation(id: string, about: Partial<OperationRow> = {}): OperationRow 
     seq: 1,
     ...about,
   }
-}
-
-function volume(id: string, about: Partial<Volume> = {}): Volume {
-  return {
-    ...{
-      id,
-      accountId: account,
-      region,
-      zone: `${region}a`,
-      sizeGib: 1,
-      volumeType: 'gp2',
-      iops: 100,
-      throughput: null,
-    },
-    ...{ encrypted: 0, snapshotId: null, baseRoot: null, hydratedAt: null, autoEnableIo: 0, state: 'available' },
-    ...{ createdAt: 1000, ...about },
-  } as Volume
-}
-
-function modification(volumeId: string, about: Partial<VolumeModification> = {}): VolumeModification {
-  return {
-    ...{ volumeId, state: 'modifying', statusMessage: null, startedAt: 1000, endedAt: null },
-    ...{ originalSizeGib: 1, originalType: 'gp2', originalIops: 100, originalThroughput: null },
-    ...{ targetSizeGib: 2, targetType: 'gp3', targetIops: 3000, targetThroughput: 125, ...about },
-  } as VolumeModification
 }

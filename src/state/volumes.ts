@@ -93,6 +93,19 @@ export class VolumeRepository {
       .execute()
   }
 
+  /** Volumes of a region, of all accounts, that read a root from the store. */
+  async based(region: string): Promise<{ id: string; baseRoot: string }[]> {
+    const rows = await this.#db
+      .selectFrom('volumes')
+      .select(['id', 'baseRoot'])
+      .where('region', '=', region)
+      .where('baseRoot', 'is not', null)
+      .where('hydratedAt', 'is', null)
+      .orderBy('id')
+      .execute()
+    return rows.map(({ id, baseRoot }) => ({ id, baseRoot: baseRoot! }))
+  }
+
   inState(state: VolumeState): Promise<Volume[]> {
     return this.#db.selectFrom('volumes').selectAll().where('state', '=', state).execute()
   }

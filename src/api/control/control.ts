@@ -6,19 +6,20 @@ import { timingSafeEqual } from 'node:crypto'
 import type { AccessKeys } from '../../cloud/access-keys.ts'
 import type { Cloud } from '../../cloud/cloud.ts'
 import { isKilnError } from '../../lib/errors.ts'
-import type { ControlHandler, ControlRequest } from '../http/exchange.ts'
+import type { ControlHandler } from '../http/exchange.ts'
 import type { HttpAnswer } from '../service.ts'
+import type { ControlJobs } from './jobs.ts'
+import { type Route, storeRoutes } from './stores.ts'
 
 export interface ControlSettings {
   token: string
   health: { version: string; machines: 'qemu' | 'simulated'; accelerator: 'kvm' | 'tcg' | null }
   cloud: Cloud
   accessKeys: AccessKeys
+  jobs: ControlJobs
 }
 
-type Route = (request: ControlRequest, match: RegExpExecArray) => Promise<unknown>
-
-export function controlHandler({ token, health, cloud, accessKeys }: ControlSettings): ControlHandler {
+export function controlHandler({ token, health, cloud, accessKeys, jobs }: ControlSettings): ControlHandler {
   const routes: [method: string, path: RegExp, route: Route][] = [
     ['GET', /^\/_kiln\/status$/, () => cloud.overview()],
     ['GET', /^\/_kiln\/volumes\/(vol-[0-9a-f]{17})$/, (_, [, id]) => cloud.volumes.usage(id!)],
@@ -37,6 +38,7 @@ export function controlHandler({ token, health, cloud, accessKeys }: ControlSett
       },
     ],
     ['DELETE', /^\/_kiln\/keys\/([A-Z0-9]{16,32})$/, (_, [, id]) => accessKeys.remove(id!)],
+    ...storeRoutes(cloud, jobs),
   ]
   return async (request) => {
     if (request.method === 'GET' && request.path === '/_kiln/health') return json(200, { status: 'ready', ...health })

@@ -14,6 +14,18 @@ export async function openStore(directory: string, options: Partial<LocalStoreOp
   return await openLocalStore({ directory, access: 'write', syncFilesystem: async () => {}, ...options })
 }
 
+/** The store, with some of its calls replaced. */
+export function withCalls(store: BlockStore, calls: Partial<BlockStore>): BlockStore {
+  return new Proxy(store, {
+    get(target, name) {
+      const own = Reflect.get(calls, name)
+      if (own !== undefined) return own
+      const value = Reflect.get(target, name, target)
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
 /** A block of one repeated text: it packs well, and another text gives another block. */
 export function patternBlock(text: string): Buffer {
   return Buffer.alloc(blockBytes, text)

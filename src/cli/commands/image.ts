@@ -1,7 +1,8 @@
 import type { Command } from 'commander'
 import { daemonOf } from '../daemon.ts'
-import { accountOption, homeOption, jsonOption, regionOption } from '../options.ts'
-import { print, printJson, state, table, time } from '../render.ts'
+import { runJob } from '../jobs.ts'
+import { accountOption, homeOption, jsonOption, readImageId, regionOption } from '../options.ts'
+import { counted, print, printJson, size, state, table, time } from '../render.ts'
 
 interface ImageListFlags {
   home: string
@@ -9,6 +10,29 @@ interface ImageListFlags {
   account: string
   owner?: string[]
   json?: boolean
+}
+
+interface CostFlags {
+  home: string
+  region: string
+  json?: boolean
+}
+
+interface ImageCost {
+  imageId: string
+  name: string
+  region: string
+  snapshots: {
+    snapshotId: string
+    deviceNames: string[]
+    dataBytes: number
+    storedBytes: number
+    uniqueBytes: number
+    sharedBytes: number
+    sharedWith: { snapshots: number; volumes: number }
+    staysBecause: string | null
+  }[]
+  freedBytes: number
 }
 
 export function addImages(program: Command): void {
@@ -22,6 +46,14 @@ export function addImages(program: Command): void {
     .option('--owner <owner...>', 'only of these: self, amazon, or an account')
     .addOption(jsonOption())
     .action(list)
+  image
+    .command('cost')
+    .description('what the snapshots of an image take, and what deregistering it with them would free')
+    .argument('<image>', 'ami-… with 17 digits', readImageId)
+    .addOption(homeOption())
+    .addOption(regionOption())
+    .addOption(jsonOption())
+    .action(cost)
 }
 
 async function list(flags: ImageListFlags): Promise<void> {
@@ -41,4 +73,29 @@ async function list(flags: ImageListFlags): Promise<void> {
     time(image.CreationDate),
   ])
   print(table(['image', 'name', 'state', 'owner', 'volumes', 'created (UTC)'], rows, `No images in ${flags.region}.`))
+}
+
+async function cost(id: string, flags: CostFlags): Promise<void> {
+  const path = `/_kiln/images/${id}/cost?${new URLSearchParams({ region: flags.region })}`
+  const image = await runJob<ImageCost>(await daemonOf(flags.home), path, 'measuring')
+  if (flags.json) return printJson(image)
+  const rows = image.snapshots.map((snapshot) => [
+    snapshot.snapshotId,
+    snapshot.deviceNames.join(', '),
+    size(snapshot.dataBytes),
+    size(snapshot.storedBytes),
+    size(snapshot.uniqueBytes),
+    size(snapshot.sharedBytes),
+    sharers(snapshot.sharedWith),
+  ])
+  const headings = ['snapshot', 'device', 'data', 'stored', 'its own', 'shared', 'with']
+  print(table(headings, rows, `${image.imageId} has no completed snapshot.`))
+  for (const { snapshotId, staysBecause } of image.snapshots)
+    if (staysBecause) print(`${snapshotId} would stay: ${staysBecause}.`)
+  print(`Deregistering ${id} with its snapshots would free ${size(image.freedBytes)} (${image.freedBytes} bytes).`)
+}
+
+function sharers({ snapshots, volumes }: { snapshots: number; volumes: number }): string {
+  const named = [snapshots && counted(snapshots, 'snapshot'), volumes && counted(volumes, 'volume')]
+  return named.filter(Boolean).join(', ') || '-'
 }

@@ -117,5 +117,6 @@ export class Regions {
         ['all'],
       )
     })
+    await blocks.settle(region, image.root)
   }
 }

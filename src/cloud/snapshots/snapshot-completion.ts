@@ -21,10 +21,10 @@ export function snapshotProgress({ state }: CloudDeps, { subjectId, progress }: 
 }
 
 /** The last step: the blocks are on stable storage, so the snapshot is completed. */
-export function completeStep<Input>({ state, clock }: CloudDeps): Step<Input, BroughtBlocks> {
+export function completeStep<Input>({ state, blocks, clock }: CloudDeps): Step<Input, BroughtBlocks> {
   return {
     name: 'complete',
-    async run({ subjectId, data }) {
+    async run({ subjectId, region, data }) {
       await state.snapshots.move(subjectId, ['pending'], {
         state: 'completed',
         progress: 100,
@@ -33,6 +33,7 @@ export function completeStep<Input>({ state, clock }: CloudDeps): Step<Input, Br
         storedBytes: data.storedBytes!,
         completedAt: clock.now(),
       })
+      await blocks.settle(region, data.root!)
     },
   }
 }
