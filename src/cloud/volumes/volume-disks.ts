@@ -185,7 +185,8 @@ export class VolumeDisks {
 
   /** Bytes that the volume's files take on this host, and what it had served from its snapshot. */
   async usage(volumeId: string): Promise<{ localBytes: number; fetchedBytes: number; fetchedBlocks: number }> {
-    const paths = (await this.#deps.state.volumes.layers(volumeId)).map((layer) => this.pathOf(layer))
+    const layers = (await this.#deps.state.volumes.layers(volumeId)).map((layer) => this.pathOf(layer))
+    const paths = [...layers, this.localBase(volumeId).path]
     const reads = await this.#deps.blocks.volumeReads(volumeId)
     const { localBytes } = await this.#deps.disks.usage(paths.filter((path) => existsSync(path)))
     return { localBytes, fetchedBytes: reads.bytesFetched, fetchedBlocks: reads.blocksFetched }
@@ -204,7 +205,8 @@ export class VolumeDisks {
   async remove(volumeId: string): Promise<void> {
     // The folder last: as long as it is there, a removal that a crash broke off is taken up again.
     await this.#deps.blocks.forgetVolume(volumeId)
-    await rm(this.folderOf(volumeId), { recursive: true, force: true })
+    // Hydration may just be writing there, until it notices that the volume is gone.
+    await rm(this.folderOf(volumeId), { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
   }
 }
 
