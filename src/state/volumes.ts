@@ -106,6 +106,21 @@ export class VolumeRepository {
     return rows.map(({ id, baseRoot }) => ({ id, baseRoot: baseRoot! }))
   }
 
+  /** Volumes that have all of that root on this host; a few will do. */
+  async hydratedOf(region: string, root: string): Promise<string[]> {
+    const rows = await this.#db
+      .selectFrom('volumes')
+      .select('id')
+      .where('region', '=', region)
+      .where('baseRoot', '=', root)
+      .where('hydratedAt', 'is not', null)
+      .where('state', 'in', ['available', 'in-use'])
+      .orderBy('hydratedAt', 'desc')
+      .limit(8)
+      .execute()
+    return rows.map((row) => row.id)
+  }
+
   inState(state: VolumeState): Promise<Volume[]> {
     return this.#db.selectFrom('volumes').selectAll().where('state', '=', state).execute()
   }

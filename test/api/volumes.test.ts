@@ -374,6 +374,24 @@ describe('hydration', () => {
     expect(next.dataBytes).toBe(2 * 512 * 1024)
   })
 
+  test('volumes of one snapshot share what was fetched, and each outlives the others', async () => {
+    const source = await create()
+    await write(source, 'write -P 21 1M 64k')
+    const snapshot = await snapshotOf(source)
+    const ids = [await create({ SnapshotId: snapshot }), await create({ SnapshotId: snapshot })] as const
+    const { cloud, deps } = served()
+    for (const id of ids) {
+      await cloud.hydration.hydrate((await deps.state.volumes.get(id))!)
+      await caller.quiet()
+    }
+    const [first, second] = await Promise.all(ids.map((id) => stat(join(folderOf(id), 'base.raw'))))
+    expect([first!.ino, first!.nlink]).toEqual([second!.ino, 2])
+    await caller.ec2.send(new DeleteVolumeCommand({ VolumeId: ids[0] }))
+    expect(await byteAt(ids[1], 2 ** 20)).toBe(21)
+    await write(ids[1], 'write -P 22 1M 64k')
+    expect(await byteAt(ids[1], 2 ** 20)).toBe(22)
+  })
+
   test('of a volume that a machine has, changes what the machine stands on', async () => {
     const instance = await launch()
     const root = (await caller.describe(instance)).BlockDeviceMappings![0]!.Ebs!.VolumeId!

@@ -1,7 +1,7 @@
 /**
  * Hydration: the rest of the snapshot under a volume is fetched into a file of this host, and from then on the volume
  * needs no snapshot and no block server. It begins some time after the volume was made, because a guest that boots has
- * better use for the disk; whoever cannot wait asks for it.
+ * better use for the disk; whoever cannot wait asks for it. Volumes of one snapshot share that file.
  */
 import type { OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
@@ -13,17 +13,22 @@ const perPass = 20
 
 export class Hydration {
   readonly #deps: CloudDeps
+  readonly #volumes: Volumes
 
   constructor(deps: CloudDeps, volumes: Volumes) {
     this.#deps = deps
+    this.#volumes = volumes
     deps.operations.register(hydrateOperation(deps, volumes))
   }
 
-  /** One pass: volumes that are old enough and still lazy. */
+  /** One pass: volumes that are old enough and still lazy, as long as the disk has room. */
   async hydrateDue(): Promise<void> {
-    const { state, clock, timing } = this.#deps
+    const { state, clock, timing, machines, blocks } = this.#deps
+    // No guest ever reads what simulated machines have.
+    if (machines.kind === 'simulated') return
     for (const volume of await state.volumes.notHydrated(clock.now() - timing.hydrateAfterMs, perPass)) {
-      await this.hydrate(volume)
+      const { dataBytes } = await blocks.info(volume.region, volume.baseRoot!)
+      if (await this.#volumes.disks.hasRoomFor(dataBytes)) await this.hydrate(volume)
     }
   }
 
@@ -60,6 +65,9 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
           // The folder is there once the volume's first layer is; a volume that was deleted gets none from us.
           const { root, region } = volume
           const { path } = disks.localBase(subjectId)
+          for (const other of await state.volumes.hydratedOf(region, root)) {
+            if (await disks.shareBase(other, subjectId)) return
+          }
           await blocks.materialize({ region, root, path }, { signal, onPercent: progress })
         },
       },

@@ -6,7 +6,7 @@
  * not stand in for it. A file that the state does not name is litter.
  */
 import { existsSync } from 'node:fs'
-import { mkdir, readdir, rm } from 'node:fs/promises'
+import { link, mkdir, readdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isId } from '../../lib/ids.ts'
 import { OperationFailure } from '../../operations/operation.ts'
@@ -181,6 +181,24 @@ export class VolumeDisks {
     if (isHeld) await machines.resizeDisk(instanceId, volumeId, sizeGib * gib)
     else await disks.growLayer(this.pathOf(layers.at(-1)!), sizeGib * gib)
     await state.volumes.update(volumeId, { sizeGib })
+  }
+
+  /**
+   * Gives the volume the base of another one that was made of the same snapshot: one file under both names, which nobody
+   * ever writes. False when that cannot be.
+   */
+  async shareBase(fromVolumeId: string, volumeId: string): Promise<boolean> {
+    const path = this.localBase(volumeId).path
+    return await link(this.localBase(fromVolumeId).path, path).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => error.code === 'EEXIST',
+    )
+  }
+
+  /** Whether so much can be fetched and the disk still has a tenth of itself free for what guests write. */
+  async hasRoomFor(bytes: number): Promise<boolean> {
+    const { bavail, blocks, bsize } = await statfs(this.#deps.volumesDir)
+    return bavail * bsize - bytes > (blocks * bsize) / 10
   }
 
   /** Bytes that the volume's files take on this host, and what it had served from its snapshot. */
