@@ -30,6 +30,7 @@ describe('the kiln command', () => {
     expect(names).toEqual(
       ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'image cost', 'instance list'].concat([
         'volume show',
+        'volume hydrate',
         'snapshot diff',
         'key create',
         'key list',
@@ -51,6 +52,7 @@ describe('the kiln command', () => {
       'KILN_MACHINES',
       'KILN_NETWORK',
       'KILN_PORT',
+      'KILN_VOLUME_LIMITS',
     ])
     const help = serve.helpInformation().replace(/\s+/g, ' ')
     for (const variable of variables) expect(help).toContain(`env: ${variable}`)
