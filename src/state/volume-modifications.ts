@@ -10,6 +10,8 @@ const filters: FilterRules = {
   'modification-state': { column: 'volumeModifications.state' },
   'original-iops': { number: 'volumeModifications.originalIops' },
   'original-size': { number: 'volumeModifications.originalSizeGib' },
+  originalMultiAttachEnabled: { constant: 'false' },
+  targetMultiAttachEnabled: { constant: 'false' },
   'original-volume-type': { column: 'volumeModifications.originalType' },
   'start-time': { time: 'volumeModifications.startedAt' },
   'target-iops': { number: 'volumeModifications.targetIops' },
