@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, expect, test } from 'vitest'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
+import { messageOf } from '../../src/lib/errors.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { randomInt, seededRandom, systemRandom } from '../../src/lib/random.ts'
 import { openTestCloud, type TestCloud } from '../support/test-cloud.ts'
@@ -98,6 +99,11 @@ async function check({ deps, cloud }: TestCloud): Promise<{ found: { instances: 
       is === (attachments.length > 0 ? 'in-use' : 'available'),
       `${id} is ${is} with ${attachments.length} attachments`,
     )
+    const { region, baseRoot, hydratedAt } = (await state.volumes.get(id))!
+    if (baseRoot && hydratedAt === null) {
+      const flaw = await blocks.verify({ region, root: baseRoot }).then(() => null, messageOf)
+      expectThat(flaw === null, `what ${id} was made of cannot be read: ${flaw}`)
+    }
     const layers = await state.volumes.layers(id)
     expectThat(layers.length > 0 && layers.at(-1)!.snapshotId === null, `${id} has no layer to be written to`)
     for (const { instanceId } of attachments)
@@ -120,8 +126,8 @@ async function check({ deps, cloud }: TestCloud): Promise<{ found: { instances: 
   for (const { id, state: is, rootHash, region } of snapshots) {
     expectThat(is === 'completed' || is === 'error', `${id} is still ${is}`)
     if (is !== 'completed') continue
-    const info = await blocks.info(region, rootHash!).catch(() => undefined)
-    expectThat(info !== undefined, `${id} is completed, but its root cannot be read`)
+    const flaw = await blocks.verify({ region, root: rootHash! }).then(() => null, messageOf)
+    expectThat(flaw === null, `${id} is completed, but cannot be read: ${flaw}`)
   }
   for (const image of (await cloud.images.list(scope, { owners: [scope.accountId] })).items) {
     expectThat(image.state === 'available' || image.state === 'failed', `${image.id} is still ${image.state}`)

@@ -92,6 +92,12 @@ const actions: (() => Promise<unknown>)[] = [
     await cloud.volumeModifications.modify(scope, { volumeId, sizeGib: sizeGib + 1, ...rest })
   },
   async () => cloud.hydration.hydrate(pick((await cloud.volumes.list(scope, {})).items)),
+  async () => {
+    const own = (await cloud.snapshots.list(scope, { owners: [scope.accountId] })).items
+    await cloud.snapshots.delete(scope, pick(own).id)
+  },
+  // Without any grace: whatever nothing needs at this moment goes.
+  () => cloud.collection.collect({ graceMs: 0 }),
 ]
 
 console.log('ready')
