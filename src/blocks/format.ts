@@ -51,10 +51,6 @@ export function blocksIn(sizeBytes: number): number {
   return Math.ceil(sizeBytes / blockBytes)
 }
 
-export function leavesIn(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / leafSpanBytes)
-}
-
 /** The names of 1,024 neighbouring blocks, of which some are zeros and have none. */
 export class Leaf {
   readonly blockCount: number

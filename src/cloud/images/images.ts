@@ -12,6 +12,7 @@ import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { MachineRuns } from '../instances/machine-runs.ts'
+import { ownedInstance } from '../instances/owned-instance.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { mergeTags } from '../tags.ts'
 import type { FreezeRequest, VolumeDisks } from '../volumes/volume-disks.ts'
@@ -142,10 +143,7 @@ export class Images {
   async create(scope: Scope, request: CreateImageRequest): Promise<string> {
     const { state, operations } = this.#deps
     checkImageText(request.name, request.description)
-    const instance = await state.instances.get(request.instanceId)
-    if (instance?.accountId !== scope.accountId || instance.region !== scope.region) {
-      throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${request.instanceId}' does not exist`)
-    }
+    const instance = await ownedInstance(state, scope, request.instanceId)
     if (instance.rootDeviceType !== 'ebs') {
       throw new KilnError(
         'InvalidParameterValue',

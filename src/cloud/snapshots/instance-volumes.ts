@@ -5,6 +5,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { Volume } from '../../state/volumes.ts'
 import { idsWithout } from '../asked-ids.ts'
 import type { Scope } from '../deps.ts'
+import { ownedInstance } from '../instances/owned-instance.ts'
 
 export interface InstanceVolumesRequest {
   instanceId: string
@@ -18,10 +19,7 @@ export async function volumesOfInstance(
   scope: Scope,
   { instanceId, excludeBootVolume, excludeDataVolumeIds }: InstanceVolumesRequest,
 ): Promise<Volume[]> {
-  const instance = await tx.instances.get(instanceId)
-  if (instance?.accountId !== scope.accountId || instance.region !== scope.region) {
-    throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${instanceId}' does not exist`)
-  }
+  const instance = await ownedInstance(tx, scope, instanceId)
   if (instance.state === 'shutting-down' || instance.state === 'terminated') {
     throw new KilnError(
       'IncorrectInstanceState',

@@ -6,6 +6,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeAttachment } from '../../state/volumes.ts'
 import { devicePattern } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { ownedInstance } from '../instances/owned-instance.ts'
 import { attachKind, attachOperation, detachKind, detachOperation } from './attachment-operations.ts'
 import type { Volumes } from './volumes.ts'
 
@@ -41,7 +42,7 @@ export class VolumeAttachments {
     }
     const attachment = await state.transaction(async (tx) => {
       const volume = await this.#volumes.get(scope, volumeId, tx)
-      const instance = await instanceOf(tx, scope, instanceId)
+      const instance = await ownedInstance(tx, scope, instanceId)
       checkPair(volume, instance)
       const present = await tx.volumes.attachmentsOfInstances([instanceId])
       const link = { volumeId, instanceId, deviceName, slot: freeSlot(instance, present, deviceName) }
@@ -65,17 +66,16 @@ export class VolumeAttachments {
       if (isLeaving && !force) {
         throw new KilnError('IncorrectState', `Volume '${volumeId}' is in the 'detaching' state already.`)
       }
+      if (isLeaving) return found
       const { instanceId } = found
-      if (!isLeaving) {
-        await tx.volumes.updateAttachment(volumeId, instanceId, { state: 'detaching' })
-        await operations.enqueue(tx, { kind: detachKind, subjectId: volumeId, ...scope, input: { instanceId, force } })
-      }
-      return { ...found, state: 'detaching' as const }
+      await tx.volumes.updateAttachment(volumeId, instanceId, { state: 'detaching' })
+      await operations.enqueue(tx, { kind: detachKind, subjectId: volumeId, ...scope, input: { instanceId, force } })
+      return found
     })
-    // An operation that waits for the guest finds the disk gone.
-    if (force) await this.#takeAway(attachment)
+    // The operation of an earlier request, which waits for the guest, then finds the disk gone.
+    if (attachment.state === 'detaching' || attachment.state === 'busy') await this.#takeAway(attachment)
     operations.wake()
-    return attachment
+    return { ...attachment, state: 'detaching' }
   }
 
   async #takeAway({ instanceId, volumeId }: VolumeAttachment): Promise<void> {
@@ -89,7 +89,7 @@ export class VolumeAttachments {
   async #attachmentFor(tx: Repositories, scope: Scope, request: DetachRequest): Promise<VolumeAttachment> {
     const { volumeId, instanceId, deviceName } = request
     const volume = await this.#volumes.get(scope, volumeId, tx)
-    const instance = instanceId === null ? undefined : await instanceOf(tx, scope, instanceId)
+    const instance = instanceId === null ? undefined : await ownedInstance(tx, scope, instanceId)
     const attachments = await tx.volumes.attachmentsOfVolumes([volumeId])
     if (attachments.length === 0) {
       throw new KilnError('IncorrectState', `Volume '${volumeId}' is in the '${volume.state}' state.`)
@@ -115,12 +115,6 @@ export class VolumeAttachments {
     }
     return found
   }
-}
-
-async function instanceOf(tx: Repositories, scope: Scope, id: string): Promise<Instance> {
-  const row = await tx.instances.get(id)
-  if (row && row.accountId === scope.accountId && row.region === scope.region) return row
-  throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`)
 }
 
 function checkPair(volume: Volume, instance: Instance): void {

@@ -3,6 +3,7 @@
  * needs no snapshot and no block server. It begins some time after the volume was made, because a guest that boots has
  * better use for the disk; whoever cannot wait asks for it. Volumes of one snapshot share that file.
  */
+import { messageOf } from '../../lib/errors.ts'
 import type { OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
@@ -23,12 +24,15 @@ export class Hydration {
 
   /** One pass: volumes that are old enough and still lazy, as long as the disk has room. */
   async hydrateDue(): Promise<void> {
-    const { state, clock, timing, machines, blocks } = this.#deps
+    const { state, clock, timing, machines, blocks, log } = this.#deps
     // No guest ever reads what simulated machines have.
     if (machines.kind === 'simulated') return
     for (const volume of await state.volumes.notHydrated(clock.now() - timing.hydrateAfterMs, perPass)) {
-      const { dataBytes } = await blocks.info(volume.region, volume.baseRoot!)
-      if (await this.#volumes.disks.hasRoomFor(dataBytes)) await this.hydrate(volume)
+      // One region's store that is away keeps no other's volumes from theirs.
+      const info = await blocks.info(volume.region, volume.baseRoot!).catch((error) => {
+        log.warn({ volume: volume.id, error: messageOf(error) }, 'what the volume stands on cannot be fetched now')
+      })
+      if (info && (await this.#volumes.disks.hasRoomFor(info.dataBytes))) await this.hydrate(volume)
     }
   }
 

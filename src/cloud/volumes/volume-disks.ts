@@ -9,6 +9,7 @@ import { existsSync } from 'node:fs'
 import { link, mkdir, readdir, rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isId } from '../../lib/ids.ts'
+import { flush } from '../../lib/stable-storage.ts'
 import { OperationFailure } from '../../operations/operation.ts'
 import type { Volume, VolumeLayer } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
@@ -189,10 +190,13 @@ export class VolumeDisks {
    */
   async shareBase(fromVolumeId: string, volumeId: string): Promise<boolean> {
     const path = this.localBase(volumeId).path
-    return await link(this.localBase(fromVolumeId).path, path).then(
+    const isThere = await link(this.localBase(fromVolumeId).path, path).then(
       () => true,
       (error: NodeJS.ErrnoException) => error.code === 'EEXIST',
     )
+    // Its name must be as durable as the row that will count on it.
+    if (isThere) await flush(this.folderOf(volumeId))
+    return isThere
   }
 
   /** Whether so much can be fetched and the disk still has a tenth of itself free for what guests write. */

@@ -23,11 +23,7 @@ export function diskDevice({ volumeId, slot }: MachineDisk) {
 /** Where devices lie that were given an id, plugged in at the start or later. */
 export const peripheralPath = '/machine/peripheral'
 
-export function devicePath(volumeId: string): string {
-  return `${peripheralPath}/${diskSerial(volumeId)}`
-}
-
 /** The part of the device that reads and writes. */
 export function devicePathOfIo(volumeId: string): string {
-  return `${devicePath(volumeId)}/virtio-backend`
+  return `${peripheralPath}/${diskSerial(volumeId)}/virtio-backend`
 }
