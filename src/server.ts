@@ -363,7 +363,7 @@ async function kilnLinux(
   onProgress(`storing the blocks of ${built.name}`)
   await blocks.openRegion(seedRegion)
   const sizeBytes = built.virtualSizeBytes
-  const source = await deps.disks.openForReading({ base: null, layers: [built.imagePath] }, sizeBytes)
+  const source = await deps.disks.openForReading({ base: null, layers: [built.imagePath], key: null }, sizeBytes)
   try {
     const { root } = await blocks.capture({ region: seedRegion, source, sizeBytes, parent: null })
     await writeFile(`${record}.new`, JSON.stringify({ root }))

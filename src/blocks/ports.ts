@@ -249,8 +249,14 @@ export interface SnapshotBlocks extends StoreCare {
   ): Promise<{ root: Hash; info: RootInfo; stats: CaptureStats }>
   /** Brings all that `root` names into the other region's store and commits: only what it lacks is moved. Resumes. */
   copy(request: { root: Hash; fromRegion: string; toRegion: string }, progress?: Progress): Promise<CopyStats>
-  /** Writes all of a snapshot into a raw file, whole or not at all; resumes. Its folder must be there. */
-  materialize(request: { region: string; root: Hash; path: string }, progress?: Progress): Promise<void>
+  /**
+   * Writes all of a snapshot into a file, whole or not at all; resumes. Its folder must be there. Without a disk key the
+   * file is raw, with one (32 bytes) it is a qcow2 file sealed under it.
+   */
+  materialize(
+    request: { region: string; root: Hash; path: string; diskKey: Buffer | null },
+    progress?: Progress,
+  ): Promise<void>
   /**
    * A root that {@link capture} or {@link copy} gave is kept for some minutes whatever the state says, until it says that
    * it needs it: this is for whoever has written it down.

@@ -91,7 +91,8 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       stores.recent(region).settle('roots', root)
     },
 
-    async materialize({ region, root, path }, progress = {}) {
+    async materialize({ region, root, path, diskKey }, progress = {}) {
+      if (diskKey) throw new Error('sealed disks cannot be written yet')
       await materialize({ store: await stores.existing(region), root, path }, progress, clock)
     },
 

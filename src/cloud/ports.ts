@@ -12,6 +12,7 @@ export type {
 } from '../blocks/ports.ts'
 export type {
   DiskChain,
+  DiskKey,
   DiskLimits,
   DiskTools,
   MachineDisk,

@@ -12,19 +12,28 @@ export interface ServedBase {
   exportName: string
 }
 
+/** A raw file, or in a sealed chain a qcow2 file sealed like its layers. */
 export interface LocalBase {
   path: string
 }
 
+/** 32 bytes. It is handed to programs in memory alone: no argument, environment or file ever holds it. */
+export type DiskKey = Buffer
+
 /** What a disk is made of, bottom to top. Files record no backing: this is the whole truth, given at every start. */
 export interface DiskChain {
   /**
-   * What lies under the lowest layer: a snapshot that is served lazily, the same as a raw file of this host once all of
-   * it was fetched, or null for a disk that began empty.
+   * What lies under the lowest layer: a snapshot that is served lazily, the same as a file of this host once all of it
+   * was fetched, or null for a disk that began empty.
    */
   base: ServedBase | LocalBase | null
   /** qcow2 files, lowest first; only the last is written. */
   layers: readonly string[]
+  /**
+   * The 32 bytes under which all layers and a {@link LocalBase} are sealed on the host; null for a disk that lies there in
+   * the clear. A {@link ServedBase} is read in the clear in either case, and never written.
+   */
+  key: DiskKey | null
 }
 
 export interface MachineDisk {
@@ -98,8 +107,8 @@ export interface MachineDriver {
   /** The newest `maxBytes` of serial output, and when the last byte was written (ms); null when there was never any. */
   consoleOutput(id: string, maxBytes: number): Promise<{ text: string; atMs: number } | null>
   /**
-   * Puts a new empty layer (a file made with {@link DiskTools.createLayer}) on top of each named disk at one instant,
-   * so that all former tops freeze together. Disks that already write to their new layer are left as they are.
+   * Puts a new empty layer (a file made with {@link DiskTools.createLayer}, under the disk's own key) on top of each named
+   * disk at one instant, so that all former tops freeze together. Disks that already write to their new layer are left as they are.
    */
   freeze(id: string, tops: readonly { volumeId: string; newLayerPath: string }[]): Promise<void>
   /** Plugs a disk into the running machine; nothing happens when it is there. The guest sees it come. Throws with the reason. */
@@ -122,9 +131,12 @@ export interface MachineDriver {
 
 /** Work on disk files that no machine holds. One real implementation (qemu-img, qemu-storage-daemon) serves both drivers. */
 export interface DiskTools {
-  /** Makes an empty qcow2 of that virtual size, whole or not at all; a file that is there already is replaced. */
-  createLayer(path: string, sizeBytes: number): Promise<void>
-  /** Grows the top of a chain that no machine holds; nothing happens when it has that size. */
+  /**
+   * Makes an empty qcow2 of that virtual size, sealed when there is a key, whole or not at all; a file that is there
+   * already is replaced.
+   */
+  createLayer(path: string, sizeBytes: number, key: DiskKey | null): Promise<void>
+  /** Grows the top of a chain that no machine holds, sealed or not; nothing happens when it has that size. */
   growLayer(path: string, sizeBytes: number): Promise<void>
   /**
    * Serves a frozen chain read-only over NBD on a unix socket, with the meta contexts `base:allocation` and

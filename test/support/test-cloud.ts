@@ -125,9 +125,9 @@ const seedBytes = 1024 ** 3
 async function seedImage(home: Home, { disks }: CloudDeps, blocks: SnapshotBlocks): Promise<PublicImage> {
   const path = join(home.root, 'seed.qcow2')
   await blocks.openRegion(seedRegion)
-  await disks.createLayer(path, seedBytes)
+  await disks.createLayer(path, seedBytes, null)
   await run('qemu-io', ['-c', 'write -P 7 0 64k', path])
-  const source = await disks.openForReading({ base: null, layers: [path] }, seedBytes)
+  const source = await disks.openForReading({ base: null, layers: [path], key: null }, seedBytes)
   try {
     const { root } = await blocks.capture({ region: seedRegion, source, sizeBytes: seedBytes, parent: null })
     const about = { name: 'seed', description: 'A seed', architecture: 'x86_64' }

@@ -72,7 +72,7 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
           for (const other of await state.volumes.hydratedOf(region, root)) {
             if (await disks.shareBase(other, subjectId)) return
           }
-          await blocks.materialize({ region, root, path }, { signal, onPercent: progress })
+          await blocks.materialize({ region, root, path, diskKey: null }, { signal, onPercent: progress })
         },
       },
       {

@@ -85,7 +85,7 @@ export class VolumeDisks {
   }
 
   async #chainOf(volume: Volume, layers: readonly VolumeLayer[]): Promise<DiskChain> {
-    return { base: await this.#baseOf(volume), layers: layers.map((layer) => this.pathOf(layer)) }
+    return { base: await this.#baseOf(volume), layers: layers.map((layer) => this.pathOf(layer)), key: null }
   }
 
   async #baseOf({ id: volumeId, region, baseRoot: root, hydratedAt }: Volume): Promise<DiskChain['base']> {
@@ -104,7 +104,7 @@ export class VolumeDisks {
     if (fresh.length === 0) return
     await mkdir(this.folderOf(volume.id), { recursive: true, mode: 0o700 })
     for (const path of fresh.map((layer) => this.pathOf(layer))) {
-      if (!existsSync(path)) await this.#deps.disks.createLayer(path, volume.sizeGib * gib)
+      if (!existsSync(path)) await this.#deps.disks.createLayer(path, volume.sizeGib * gib, null)
     }
     const seqs = fresh.map((layer) => layer.seq)
     await this.#deps.state.volumes.markLayersMade(volume.id, seqs)

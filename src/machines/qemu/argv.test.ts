@@ -10,7 +10,7 @@ const paths = machinePaths('/run/kiln', '/var/kiln/machines', id)
 const emulated: HostFacts = { accelerator: 'tcg', sandbox: true }
 
 function spec(change: Partial<MachineSpec> = {}, attachment: NicAttachment = { kind: 'none' }): MachineSpec {
-  const disks = [{ volumeId, slot: 0, chain: { base: null, layers: ['/v/0.qcow2'] } }]
+  const disks = [{ volumeId, slot: 0, chain: { base: null, layers: ['/v/0.qcow2'], key: null } }]
   const nic = { mac: '02:11:22:33:44:55', attachment }
   return { id, vcpus: 2, memoryMib: 512, instanceType: 't3.nano', disks, nic, ...change }
 }
@@ -21,7 +21,7 @@ function valuesOf(option: string, args: readonly string[]): string[] {
 }
 
 function nodesOf(disk: Partial<MachineDisk>): Record<string, unknown>[] {
-  const disks = [{ volumeId, slot: 0, chain: { base: null, layers: ['/v/0.qcow2'] }, ...disk }]
+  const disks = [{ volumeId, slot: 0, chain: { base: null, layers: ['/v/0.qcow2'], key: null }, ...disk }]
   return valuesOf('-blockdev', machineArguments(spec({ disks }), paths, emulated)).map((node) => JSON.parse(node))
 }
 
@@ -100,7 +100,7 @@ describe('a disk', () => {
   const layer = (path: string) => layerNodeName(volumeId, path)
 
   it('shows its volume id, sits in its slot, and pauses the guest when the host fails', () => {
-    const disks = [{ volumeId, slot: 3, chain: { base: null, layers: ['/v/0.qcow2'] } }]
+    const disks = [{ volumeId, slot: 3, chain: { base: null, layers: ['/v/0.qcow2'], key: null } }]
     const device = valuesOf('-device', machineArguments(spec({ disks }), paths, emulated)).at(-1)
     const name = 'vol0123456789abcdef0'
     expect(device).toBe(
@@ -123,7 +123,7 @@ describe('a disk', () => {
   })
 
   it('is read through its layers from the block server, and keeps what it read', () => {
-    const chain = { base: { socketPath: '/s', exportName: 'e,1' }, layers: ['/v/0.qcow2', '/v/1.qcow2'] }
+    const chain = { base: { socketPath: '/s', exportName: 'e,1' }, layers: ['/v/0.qcow2', '/v/1.qcow2'], key: null }
     const [base, lower, top, filter, device] = nodesOf({ chain })
     expect(base).toMatchObject({
       driver: 'nbd',
@@ -141,7 +141,9 @@ describe('a disk', () => {
   })
 
   it('is read from a file of this host where that holds the whole snapshot, and keeps nothing twice', () => {
-    const [base, layerNode, device] = nodesOf({ chain: { base: { path: '/v/base.raw' }, layers: ['/v/0.qcow2'] } })
+    const [base, layerNode, device] = nodesOf({
+      chain: { base: { path: '/v/base.raw' }, layers: ['/v/0.qcow2'], key: null },
+    })
     const file = { driver: 'file', filename: '/v/base.raw', 'read-only': true, locking: 'off' }
     expect(base).toEqual({ driver: 'raw', 'node-name': 'vol0123456789abcdef0.local', 'read-only': true, file })
     expect(layerNode).toMatchObject({ driver: 'qcow2', backing: base!['node-name'] })
@@ -153,11 +155,11 @@ describe('a disk', () => {
     ['is outside of the ports', [24], /slots are 0 to 23/],
     ['has half a slot', [0.5], /slots are 0 to 23/],
   ])('is refused when it %s', (_what, slots, message) => {
-    const disks = slots.map((slot) => ({ volumeId, slot, chain: { base: null, layers: ['/v/0.qcow2'] } }))
+    const disks = slots.map((slot) => ({ volumeId, slot, chain: { base: null, layers: ['/v/0.qcow2'], key: null } }))
     expect(() => machineArguments(spec({ disks }), paths, emulated)).toThrow(message)
   })
 
   it('is refused without a layer', () => {
-    expect(() => nodesOf({ chain: { base: null, layers: [] } })).toThrow('has no layer')
+    expect(() => nodesOf({ chain: { base: null, layers: [], key: null } })).toThrow('has no layer')
   })
 })

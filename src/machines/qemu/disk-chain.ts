@@ -135,6 +135,7 @@ function stack(
   chain: DiskChain,
   layer: (path: string, backing: string | null, isTop: boolean) => BlockNode,
 ): BlockNode[] {
+  if (chain.key) throw new Error('sealed disks cannot be opened yet')
   if (chain.layers.length === 0) throw new Error(`the disk ${volumeId} has no layer`)
   const nodes = chain.base ? [baseNode(volumeId, chain.base)] : []
   for (const [index, path] of chain.layers.entries()) {

@@ -31,7 +31,7 @@ function newTools(): HostDiskTools {
 
 async function layer(name: string): Promise<string> {
   const path = join(folder, name)
-  await tools.createLayer(path, sizeBytes)
+  await tools.createLayer(path, sizeBytes, null)
   return path
 }
 
@@ -54,7 +54,7 @@ describe('createLayer', () => {
   it('makes an empty layer of the size, and replaces what was there', async () => {
     const path = await layer('a.qcow2')
     await fill(path, 1, '0', '1M')
-    await tools.createLayer(path, 2 * sizeBytes)
+    await tools.createLayer(path, 2 * sizeBytes, null)
     const info = JSON.parse(await run('qemu-img', ['info', '--output=json', path]))
     expect(info).toMatchObject({ format: 'qcow2', 'virtual-size': 2 * sizeBytes })
     expect(info['backing-filename']).toBeUndefined()
@@ -75,8 +75,10 @@ describe('createLayer', () => {
   })
 
   it('leaves nothing when it fails', async () => {
-    await expect(tools.createLayer(join(folder, 'no-folder', 'a.qcow2'), sizeBytes)).rejects.toThrow('qemu-img failed')
-    await expect(tools.createLayer(join(folder, 'b.qcow2'), -1)).rejects.toThrow('qemu-img failed')
+    await expect(tools.createLayer(join(folder, 'no-folder', 'a.qcow2'), sizeBytes, null)).rejects.toThrow(
+      'qemu-img failed',
+    )
+    await expect(tools.createLayer(join(folder, 'b.qcow2'), -1, null)).rejects.toThrow('qemu-img failed')
     expect(await readdir(folder)).toEqual([])
   })
 })
@@ -86,7 +88,7 @@ describe('openForReading', () => {
     const layers = [await layer('a.qcow2'), await layer('b.qcow2')] as const
     await fill(layers[0], 0xaa, '0', '256k')
     await fill(layers[1], 0xbb, '128k', '256k')
-    const source = await tools.openForReading({ base: null, layers }, sizeBytes)
+    const source = await tools.openForReading({ base: null, layers, key: null }, sizeBytes)
     const raw = join(folder, 'raw')
     await run('qemu-img', ['convert', '-O', 'raw', nbd(source), raw])
     const bytes = await readFile(raw)
@@ -120,7 +122,7 @@ describe('openForReading', () => {
     try {
       const top = await layer('top.qcow2')
       await fill(top, 0x22, '1M', '1M')
-      const chain: DiskChain = { base: { socketPath, exportName: 'snap' }, layers: [top] }
+      const chain: DiskChain = { base: { socketPath, exportName: 'snap' }, layers: [top], key: null }
       const source = await tools.openForReading(chain, sizeBytes)
       const verify = ['-r', '-c', 'read -P 0x11 0 1M', '-c', 'read -P 0x22 1M 1M', nbd(source)]
       expect(await run('qemu-io', verify)).not.toContain('verification failed')
@@ -135,7 +137,7 @@ describe('openForReading', () => {
     ['the size is another', (path: string) => [path], sizeBytes * 2, /16777216 bytes, where 33554432/],
   ])('says so when %s, and leaves nothing', async (_what, layers, size, message) => {
     const path = await layer('a.qcow2')
-    await expect(tools.openForReading({ base: null, layers: layers(path) }, size)).rejects.toThrow(message)
+    await expect(tools.openForReading({ base: null, layers: layers(path), key: null }, size)).rejects.toThrow(message)
     expect(servers()).toEqual([])
     expect(await readdir(runDir)).toEqual([])
   })
@@ -143,7 +145,7 @@ describe('openForReading', () => {
 
 describe('servers of a daemon that is gone', () => {
   it('are ended by the next one, which leaves its own alone', async () => {
-    const chain = { base: null, layers: [await layer('a.qcow2')] }
+    const chain = { base: null, layers: [await layer('a.qcow2')], key: null }
     await tools.openForReading(chain, sizeBytes)
     const next = newTools()
     const own = await next.openForReading(chain, sizeBytes)
@@ -158,7 +160,7 @@ describe('servers of a daemon that is gone', () => {
 
   it('die with it when it is killed', async () => {
     const script = join(folder, 'reader.mjs')
-    const chain = { base: null, layers: [await layer('a.qcow2')] }
+    const chain = { base: null, layers: [await layer('a.qcow2')], key: null }
     const room = import.meta.dirname
     await writeFile(
       script,

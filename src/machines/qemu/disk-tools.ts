@@ -9,7 +9,7 @@ import type { Log } from '../../lib/log.ts'
 import { endProcess, isAlive, type ProcessRef, run, startDetached } from '../../lib/programs.ts'
 import type { Random } from '../../lib/random.ts'
 import { flush } from '../../lib/stable-storage.ts'
-import type { DiskChain, DiskTools } from '../driver.ts'
+import type { DiskChain, DiskKey, DiskTools } from '../driver.ts'
 import { escaped } from './argv.ts'
 import { readableChain } from './disk-chain.ts'
 import { processesWith } from './process-table.ts'
@@ -94,7 +94,8 @@ export function createDiskTools(options: DiskToolsOptions): HostDiskTools {
   }
 }
 
-async function createLayer(path: string, sizeBytes: number): Promise<void> {
+async function createLayer(path: string, sizeBytes: number, key: DiskKey | null): Promise<void> {
+  if (key) throw new Error('sealed disks cannot be made yet')
   const temporary = `${path}.new`
   await rm(temporary, { force: true })
   try {

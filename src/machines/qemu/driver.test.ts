@@ -97,8 +97,8 @@ async function machineOnBase(
   const socketPath = join(harness.folder, 'base.sock')
   const server = await serveRaw(raw, socketPath)
   const layer = join(harness.folder, 'root.qcow2')
-  await harness.tools.createLayer(layer, sizeBytes)
-  const chain = { base: { socketPath, exportName: 'base' }, layers: [layer] }
+  await harness.tools.createLayer(layer, sizeBytes, null)
+  const chain = { base: { socketPath, exportName: 'base' }, layers: [layer], key: null }
   return { spec: harness.machine(id, [{ volumeId: rootVolume, slot: 0, chain }]), server, raw, socketPath }
 }
 
@@ -120,7 +120,7 @@ describe('freeze', () => {
       expect(root).toBeGreaterThanOrEqual(atLeast)
       expect(root).toBeLessThanOrEqual(atMost)
       for (const [index, disk] of disks.entries()) {
-        disks[index] = { ...disk, chain: { base: null, layers: [...disk.chain.layers, tops[index]!.newLayerPath] } }
+        disks[index] = { ...disk, chain: { ...disk.chain, layers: [...disk.chain.layers, tops[index]!.newLayerPath] } }
       }
     }
     // All layers are needed and enough to start again.
@@ -141,7 +141,7 @@ describe('freeze', () => {
       const { localBytes } = await harness.tools.usage(frozen.layers)
       expect(localBytes).toBeGreaterThan(10 * 64 * 1024)
       const newLayerPath = join(harness.folder, 'above.qcow2')
-      await harness.tools.createLayer(newLayerPath, sizeBytes)
+      await harness.tools.createLayer(newLayerPath, sizeBytes, null)
       const empty = (await harness.tools.usage([newLayerPath])).localBytes
       await driver.freeze(id, [{ volumeId: rootVolume, newLayerPath }])
       const count = await ticks()
@@ -149,7 +149,7 @@ describe('freeze', () => {
       expect(Math.abs((await counterOf(frozen, sizeBytes)) - count)).toBeLessThanOrEqual(1)
       expect((await harness.tools.usage([newLayerPath])).localBytes).toBeGreaterThan(empty)
       await driver.destroy(id)
-      const chain = { base: { socketPath, exportName: 'base' }, layers: [...frozen.layers, newLayerPath] }
+      const chain = { base: { socketPath, exportName: 'base' }, layers: [...frozen.layers, newLayerPath], key: null }
       await driver.start(harness.machine(id, [{ volumeId: rootVolume, slot: 0, chain }]))
       await goesOn()
     } finally {
@@ -168,10 +168,10 @@ describe('a base that has become local', () => {
       await goesOn()
       // With one layer, and again where a frozen one lies under the top.
       const newLayerPath = join(harness.folder, 'above.qcow2')
-      await harness.tools.createLayer(newLayerPath, 256 * 1024 * 1024)
+      await harness.tools.createLayer(newLayerPath, 256 * 1024 * 1024, null)
       await driver.freeze(id, [{ volumeId: rootVolume, newLayerPath }])
       await goesOn()
-      const local = { ...disk!, chain: { base: { path: raw }, layers: [lowest, newLayerPath] } }
+      const local = { ...disk!, chain: { base: { path: raw }, layers: [lowest, newLayerPath], key: null } }
       await driver.localizeBase(id, local)
       await driver.localizeBase(id, local)
       await endProcess(server)
@@ -229,7 +229,7 @@ describe('trouble of the host', () => {
     const empty = await harness.newLayer(dataVolume)
     const small = join(harness.folder, 'small')
     await mkdir(small)
-    const data = { volumeId: dataVolume, slot: 1, chain: { base: null, layers: [join(small, 'disk')] } }
+    const data = { volumeId: dataVolume, slot: 1, chain: { base: null, layers: [join(small, 'disk')], key: null } }
     const fill = [
       `mount -t tmpfs -o size=1m tmpfs ${small}`,
       `cp --sparse=always ${empty} ${small}/disk`,

@@ -44,7 +44,7 @@ export async function createQemuHarness(): Promise<QemuHarness> {
     const layer = join(folder, `${volumeId}.qcow2`)
     await run('qemu-img', ['convert', '-q', '-f', 'raw', '-O', 'qcow2', raw, layer])
     await rm(raw)
-    return { volumeId, slot, chain: { base: null, layers: [layer] } }
+    return { volumeId, slot, chain: { base: null, layers: [layer], key: null } }
   }
 
   function machine(id: string, disks: readonly MachineDisk[]): MachineSpec {
@@ -84,11 +84,14 @@ export async function createQemuHarness(): Promise<QemuHarness> {
     },
     newLayer: async (name) => {
       const path = join(folder, `${name}.top.qcow2`)
-      await tools.createLayer(path, testDiskBytes)
+      await tools.createLayer(path, testDiskBytes, null)
       return path
     },
     broken: async (_driver, spec) => {
-      const missing: MachineDisk = { ...spec.disks[0]!, chain: { base: null, layers: [join(folder, 'missing.qcow2')] } }
+      const missing: MachineDisk = {
+        ...spec.disks[0]!,
+        chain: { base: null, layers: [join(folder, 'missing.qcow2')], key: null },
+      }
       return { spec: { ...spec, disks: [missing] }, reason: /did not start.*missing\.qcow2.*No such file/ }
     },
     // A guest without an operating system hears of nothing.
