@@ -12,6 +12,7 @@ describe('rooms', () => {
     ['src/cloud/images/images.ts', "import type { State } from '../../state/state.ts'"],
     ['src/cloud/images/images.ts', "import { rules } from './image-rules.ts'"],
     ['src/cloud/ports.ts', "export type { MachineDriver } from '../machines/driver.ts'"],
+    ['src/cloud/ports.ts', "export type { ContentStore } from '../objects/store.ts'"],
     ['src/cloud/ports.ts', "import { type Hash, type Store } from '../blocks/store.ts'"],
     ['src/machines/driver.ts', "import type { NicAttachment } from '../network/driver.ts'"],
     ['src/cli/client.ts', "import { encode } from '../api/ec2/codec/encode.ts'"],
@@ -23,6 +24,8 @@ describe('rooms', () => {
   test.each([
     ['src/lib/ids.ts', "import { state } from '../state/state.ts'", 'imports state/state.ts, which lib may not'],
     ['src/blocks/chunks.ts', "import { a } from '../state/a.ts'", 'imports state/a.ts, which blocks may not'],
+    ['src/objects/local-contents.ts', "import { a } from '../state/a.ts'", 'imports state/a.ts, which objects may not'],
+    ['src/cloud/a.ts', "import type { C } from '../objects/store.ts'", 'imports objects/store.ts, which cloud may not'],
     ['src/operations/runner.ts', "import { a } from '../cloud/a.ts'", 'imports cloud/a.ts, which operations may not'],
     [
       'src/cloud/a.ts',

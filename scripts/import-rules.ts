@@ -21,6 +21,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   blocks: ['lib'],
   machines: ['lib'],
   network: ['lib'],
+  objects: ['lib'],
   builder: ['lib'],
   state: ['lib'],
   operations: ['state', 'lib'],
@@ -33,7 +34,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const mayImportTypes: readonly { from: string; to: readonly string[] }[] = [
   {
     from: 'cloud/ports.ts',
-    to: ['machines/driver.ts', 'network/driver.ts', 'blocks/ports.ts', 'blocks/store.ts'],
+    to: ['machines/driver.ts', 'network/driver.ts', 'blocks/ports.ts', 'blocks/store.ts', 'objects/store.ts'],
   },
   { from: 'machines/', to: ['network/driver.ts'] },
   { from: 'cli/', to: ['server.ts'] },

@@ -44,6 +44,7 @@ import { createNamespaceDriver } from './network/namespace/namespace-driver.ts'
 import { probeNamespaces } from './network/namespace/probe.ts'
 import { createSimulatedNetwork } from './network/simulated/simulated-driver.ts'
 import { createUserDriver, probeUserNetworking } from './network/user/user-driver.ts'
+import { createLocalContents } from './objects/local-contents.ts'
 import { KeyedLocks } from './operations/locks.ts'
 import { Reconciler } from './operations/reconciler.ts'
 import { OperationRunner } from './operations/runner.ts'
@@ -136,6 +137,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
   const deps: CloudDeps = {
     ...{ state, blocks, machines, disks, network, clock, random, log },
+    objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,

@@ -18,8 +18,8 @@ describe('the catalogue of errors', () => {
   test.each(Object.entries(catalogue))(
     '%s has the form of a code of EC2 and the status of an error',
     (code, status) => {
-      expect(code).toMatch(/^[A-Z][A-Za-z]+(?:\.[A-Z][A-Za-z]+)?$/)
-      expect([400, 401, 403, 404, 408, 412, 413, 500, 503]).toContain(status)
+      expect(code).toMatch(/^[A-Z][A-Za-z0-9]+(?:\.[A-Z][A-Za-z]+)?$/)
+      expect([400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 416, 500, 501, 503]).toContain(status)
       const error = new KilnError(code as ErrorCode, 'why')
       expect(error).toMatchObject({ code, status, message: 'why' })
     },
@@ -28,7 +28,14 @@ describe('the catalogue of errors', () => {
   test('blames the caller below 500 and Kiln above', () => {
     const ours = Object.entries(catalogue).filter(([, status]) => status >= 500)
     expect(ours.map(([code]) => code).sort()).toEqual(
-      ['InsufficientInstanceCapacity', 'InternalError', 'RequestLimitExceeded', 'ServerBusy', 'Unavailable'].sort(),
+      [
+        'InsufficientInstanceCapacity',
+        'InternalError',
+        'NotImplemented',
+        'RequestLimitExceeded',
+        'ServerBusy',
+        'Unavailable',
+      ].sort(),
     )
   })
 })

@@ -2,6 +2,9 @@
 import { waitFor } from '../lib/clock.ts'
 import { Reconciler } from '../operations/reconciler.ts'
 import type { InstanceState } from '../state/schema.ts'
+import { Buckets } from './buckets/buckets.ts'
+import { Contents } from './buckets/contents.ts'
+import { Objects } from './buckets/objects.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
@@ -48,6 +51,8 @@ export interface Cloud {
   readonly snapshotCosts: SnapshotCosts
   readonly collection: Collection
   readonly storeCheck: StoreCheck
+  readonly buckets: Buckets
+  readonly objects: Objects
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
   readonly volumeAttachments: VolumeAttachments
@@ -86,6 +91,7 @@ const networksEveryMs = 30_000
 const hydrationEveryMs = 30_000
 const uploadsEveryMs = 30_000
 const leftoversEveryMs = 3600_000
+const contentsEveryMs = 3600_000
 const collectEveryMs = 6 * 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
@@ -107,6 +113,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   live.add(rootsOfState(deps))
   live.add(blocksOfUploads(deps))
   live.add(rootsOfPublicImages(publicImages))
+  const contents = new Contents(deps)
+  const buckets = new Buckets(deps, contents)
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [
@@ -116,6 +124,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     { name: 'hydration', everyMs: hydrationEveryMs, pass: () => hydration.hydrateDue() },
     { name: 'uploads', everyMs: uploadsEveryMs, pass: () => directUploads.expire() },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
+    { name: 'object contents', everyMs: contentsEveryMs, pass: () => contents.sweep() },
     { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
@@ -145,6 +154,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     snapshotCosts: new SnapshotCosts(deps, live),
     collection,
     storeCheck: new StoreCheck(deps, live, collection),
+    buckets,
+    objects: new Objects(deps, buckets, contents),
     volumes,
     volumeCreations: new VolumeCreations(deps, volumes, snapshots),
     volumeAttachments: new VolumeAttachments(deps, volumes),

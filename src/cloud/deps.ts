@@ -4,13 +4,15 @@ import type { Random } from '../lib/random.ts'
 import type { KeyedLocks } from '../operations/locks.ts'
 import type { OperationRunner } from '../operations/runner.ts'
 import type { State } from '../state/state.ts'
-import type { DiskTools, MachineDriver, NetworkDriver, SnapshotBlocks } from './ports.ts'
+import type { ContentStore, DiskTools, MachineDriver, NetworkDriver, SnapshotBlocks } from './ports.ts'
 
 /** What every part of the cloud works with. */
 export interface CloudDeps {
   readonly state: State
   readonly operations: OperationRunner
   readonly blocks: SnapshotBlocks
+  /** The contents of S3 objects. */
+  readonly objects: ContentStore
   readonly machines: MachineDriver
   readonly disks: DiskTools
   readonly network: NetworkDriver

@@ -21,3 +21,4 @@ export type {
   MachineStatus,
 } from '../machines/driver.ts'
 export type { NetworkDriver, NetworkProbe, NicPlan, TrafficRule, VpcPlan } from '../network/driver.ts'
+export type { ContentStore } from '../objects/store.ts'

@@ -3,7 +3,7 @@
  * its HTTP status; the text is given where it is thrown, because EC2's messages name the parameter and the value.
  *
  * Source of the codes: "Error codes for the Amazon EC2 API" in the EC2 API reference, and the errors of each operation
- * in the EBS direct APIs reference.
+ * in the EBS direct APIs reference; for S3 "Error responses" in the S3 API reference.
  */
 
 const client = 400
@@ -137,6 +137,41 @@ export const catalogue = {
   'ValidationException.InvalidTag': client,
   'ValidationException.InvalidVolumeSize': client,
   'ValidationException.UnrelatedSnapshots': client,
+  // S3
+  AccessDenied: 403,
+  AuthorizationHeaderMalformed: client,
+  BadDigest: client,
+  BucketAlreadyExists: 409,
+  BucketAlreadyOwnedByYou: 409,
+  BucketNotEmpty: 409,
+  EntityTooLarge: client,
+  EntityTooSmall: client,
+  IllegalLocationConstraintException: client,
+  InvalidArgument: client,
+  InvalidBucketName: client,
+  InvalidDigest: client,
+  InvalidLocationConstraint: client,
+  InvalidPart: client,
+  InvalidPartOrder: client,
+  InvalidRange: 416,
+  InvalidURI: client,
+  KeyTooLongError: client,
+  MalformedACLError: client,
+  MalformedPOSTRequest: client,
+  MalformedXML: client,
+  MaxMessageLengthExceeded: client,
+  MetadataTooLarge: client,
+  MethodNotAllowed: 405,
+  MissingContentLength: 411,
+  NoSuchBucket: 404,
+  NoSuchKey: 404,
+  NoSuchUpload: 404,
+  NotFound: 404,
+  NotImplemented: 501,
+  OperationAborted: 409,
+  PreconditionFailed: 412,
+  TooManyBuckets: client,
+  XAmzContentSHA256Mismatch: client,
   // Limits
   MaxIOPSLimitExceeded: client,
   ResourceLimitExceeded: client,

@@ -40,6 +40,7 @@ export const limits = {
   /** Requests to the EBS direct APIs that are worked on at once, and that wait for their turn. */
   directRequestsAtOnce: 64,
   directRequestsWaiting: 256,
+  bucketsPerAccount: 10_000,
   disksPerInstance: 24,
   /** Accounts and groups of one ModifySnapshotAttribute, and of one ModifyImageAttribute. */
   snapshotGrantees: 500,

@@ -5,6 +5,7 @@ import * as volumes from './migrations/0002-volumes.ts'
 import * as madeLayers from './migrations/0003-made-layers.ts'
 import * as snapshotUploads from './migrations/0004-snapshot-uploads.ts'
 import * as snapshotFeatures from './migrations/0005-snapshot-features.ts'
+import * as buckets from './migrations/0007-buckets.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -16,6 +17,7 @@ const migrations: Record<string, Migration> = {
   '0003-made-layers': madeLayers,
   '0004-snapshot-uploads': snapshotUploads,
   '0005-snapshot-features': snapshotFeatures,
+  '0007-buckets': buckets,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -5,6 +5,8 @@
  * A row is never the place for what lies on the host (process ids, sockets): drivers keep that themselves.
  */
 
+import type { BucketTables } from './schema/buckets.ts'
+
 export type Flag = 0 | 1
 /** Milliseconds since the Unix epoch. */
 export type TimeMs = number
@@ -434,7 +436,7 @@ export interface OperationsTable {
   seq: number
 }
 
-export interface Database {
+export interface Database extends BucketTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

@@ -1,11 +1,14 @@
 /** Everything that is remembered, behind one door: a repository an aggregate, and transactions over them. */
 import { type Dialect, sql } from 'kysely'
+import { BucketRepository } from './buckets.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, migrate, openDatabase } from './database.ts'
 import { ImageRepository } from './images.ts'
 import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
+import { MultipartUploadRepository } from './multipart-uploads.ts'
 import { NetworkRepository } from './networks.ts'
+import { ObjectRepository } from './objects.ts'
 import { OperationRepository } from './operations.ts'
 import { postgresDialect } from './postgres.ts'
 import { PublicAccessRepository } from './public-access.ts'
@@ -32,6 +35,9 @@ export interface Repositories {
   readonly volumes: VolumeRepository
   readonly volumeModifications: VolumeModificationRepository
   readonly instances: InstanceRepository
+  readonly buckets: BucketRepository
+  readonly objects: ObjectRepository
+  readonly multipartUploads: MultipartUploadRepository
   readonly tags: TagRepository
   readonly clientTokens: ClientTokenRepository
   readonly operations: OperationRepository
@@ -85,6 +91,9 @@ function repositoriesOf(db: Db): Repositories {
     volumes: new VolumeRepository(db),
     volumeModifications: new VolumeModificationRepository(db),
     instances: new InstanceRepository(db),
+    buckets: new BucketRepository(db),
+    objects: new ObjectRepository(db),
+    multipartUploads: new MultipartUploadRepository(db),
     tags: new TagRepository(db),
     clientTokens: new ClientTokenRepository(db),
     operations: new OperationRepository(db),

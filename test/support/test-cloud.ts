@@ -22,6 +22,7 @@ import { createDiskTools } from '../../src/machines/qemu/disk-tools.ts'
 import { createSimulatedDriver, type SimulatedDriver } from '../../src/machines/simulated/driver.ts'
 import type { NetworkDriver, VpcPlan } from '../../src/network/driver.ts'
 import { createSimulatedNetwork } from '../../src/network/simulated/simulated-driver.ts'
+import { createLocalContents } from '../../src/objects/local-contents.ts'
 import { KeyedLocks } from '../../src/operations/locks.ts'
 import { OperationRunner } from '../../src/operations/runner.ts'
 import { openState } from '../../src/state/state.ts'
@@ -84,6 +85,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   const deps: CloudDeps = {
     ...{ state, machines, disks, network, clock, random, log },
     blocks: wrapBlocks(blocks),
+    objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: 'test',
