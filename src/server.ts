@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir, totalmem } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { controlHandler } from './api/control/control.ts'
 import { ControlJobs } from './api/control/jobs.ts'
 import { createEbsService } from './api/ebs/service.ts'
@@ -23,6 +23,7 @@ import { buildKilnLinux } from './builder/kiln-linux/build.ts'
 import { AccessKeys } from './cloud/access-keys.ts'
 import { type Cloud, createCloud } from './cloud/cloud.ts'
 import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
+import { openMasterKey } from './cloud/encryption/master-key.ts'
 import type { PublicImage } from './cloud/regions/regions.ts'
 import { Collection } from './cloud/snapshots/collection.ts'
 import { blocksOfUploads, LiveSet, rootsOfPublicImages, rootsOfState } from './cloud/snapshots/live-set.ts'
@@ -59,6 +60,8 @@ export interface KilnOptions {
   network: 'auto' | 'namespace' | 'user'
   /** Whether guests are held to what their volumes' types promise; `on` unless given. */
   volumeLimits?: 'on' | 'off'
+  /** The master key of encryption; the home's own unless given. */
+  keyFile?: string
   /** `postgres://…`; without it the state lies in the home. */
   databaseUrl?: string
   log: Log
@@ -129,6 +132,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const { log, clock = systemClock, onProgress = () => {} } = options
   const random = systemRandom
   const state = await openStateOf(home, options)
+  const masterKey = await openMasterKey({ state, random }, resolve(options.keyFile ?? home.masterKeyPath))
   const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
   const machines = await openMachines(home, options, clock, disks)
   const network = await openNetwork(home, options, clock)
@@ -138,6 +142,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const deps: CloudDeps = {
     ...{ state, blocks, machines, disks, network, clock, random, log },
     objects: createLocalContents({ ...home, random }),
+    ...{ state, blocks, machines, disks, network, clock, random, log, masterKey },
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,

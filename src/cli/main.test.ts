@@ -35,6 +35,12 @@ describe('the kiln command', () => {
         'key create',
         'key list',
         'key delete',
+        'key rotate',
+        'key disable',
+        'key enable',
+        'key alias',
+        'key grant',
+        'key revoke',
         'check',
         'gc',
       ]),
@@ -49,6 +55,7 @@ describe('the kiln command', () => {
       'KILN_DATABASE_URL',
       'KILN_HOME',
       'KILN_HOST',
+      'KILN_KEY_FILE',
       'KILN_MACHINES',
       'KILN_NETWORK',
       'KILN_PORT',
@@ -68,6 +75,7 @@ describe('the kiln command', () => {
     ['an image that is none', ['image', 'cost', 'ami-1'], 'An image is ami- and 17'],
     ['a snapshot that is none', ['snapshot', 'diff', 'snap-1', 'snap-2'], 'A snapshot is snap- and 17'],
     ['a time that is none', ['gc', '--grace', 'soon'], 'A time is a number with s, m, h or d behind it'],
+    ['an alias for an access key', ['key', 'create', '--alias', 'a'], '--alias is for encryption keys'],
     ['a key for nobody', ['key', 'create'], "required option '--account <digits>' not specified"],
   ])('ends with 2 on %s, and one line that says why', async (_, args, expected) => {
     const { error, said } = await failureOf(...args)

@@ -35,6 +35,12 @@ export const volumeLimitsOption = () =>
 export const databaseOption = () =>
   new Option('--database-url <url>', 'keep the state in PostgreSQL instead of the home').env('KILN_DATABASE_URL')
 
+export const keyFileOption = () =>
+  new Option(
+    '--key-file <file>',
+    "the master key of encryption; made when there is none (default: the home's own)",
+  ).env('KILN_KEY_FILE')
+
 export const jsonOption = () => new Option('--json', 'print JSON, for programs')
 
 export const regionOption = () =>

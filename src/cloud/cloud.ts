@@ -6,6 +6,8 @@ import { Buckets } from './buckets/buckets.ts'
 import { Contents } from './buckets/contents.ts'
 import { Objects } from './buckets/objects.ts'
 import type { CloudDeps, Scope } from './deps.ts'
+import { EbsDefaults } from './encryption/ebs-defaults.ts'
+import { NamedKeys } from './encryption/named-keys.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
 import { type GuestMetadata, guestMetadataAt } from './instances/guest-metadata.ts'
@@ -59,6 +61,8 @@ export interface Cloud {
   readonly volumeModifications: VolumeModifications
   readonly volumeStatuses: VolumeStatuses
   readonly hydration: Hydration
+  readonly encryptionKeys: NamedKeys
+  readonly ebsDefaults: EbsDefaults
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
@@ -98,6 +102,8 @@ const tokensKeptMs = 7 * 24 * 3600_000
 
 export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[]): Cloud {
   const { clock, log, state, operations, machines } = deps
+  const encryptionKeys = new NamedKeys(deps)
+  const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
   const volumes = new Volumes(deps)
   const runs = new MachineRuns(deps, volumes.disks)
   const snapshots = new Snapshots(deps, volumes)
@@ -162,6 +168,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     volumeModifications: new VolumeModifications(deps, volumes),
     volumeStatuses: new VolumeStatuses(deps, volumes),
     hydration,
+    encryptionKeys,
+    ebsDefaults,
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),

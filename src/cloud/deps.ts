@@ -1,5 +1,6 @@
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
+import type { MasterKey } from '../lib/master-key.ts'
 import type { Random } from '../lib/random.ts'
 import type { KeyedLocks } from '../operations/locks.ts'
 import type { OperationRunner } from '../operations/runner.ts'
@@ -21,6 +22,8 @@ export interface CloudDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** What the named encryption keys are sealed under. */
+  readonly masterKey: MasterKey
   /** Where volumes lie: a folder each. */
   readonly volumesDir: string
   readonly timing: CloudTiming

@@ -77,6 +77,8 @@ export const catalogue = {
   'InvalidAttachment.NotFound': client,
   'InvalidVolumeModification.NotFound': client,
   VolumeInUse: client,
+  CustomerKeyHasBeenRevoked: client,
+  InvalidParameterDependency: client,
   VolumeTypeNotAvailableInZone: client,
   SnapshotCreationPerVolumeRateExceeded: client,
   ConcurrentSnapshotLimitExceeded: client,
@@ -124,6 +126,7 @@ export const catalogue = {
   InvalidZone: client,
   'InvalidZone.NotFound': client,
   // EBS direct APIs: an exception and its reason
+  'AccessDeniedException.DependencyAccessDenied': 403,
   'AccessDeniedException.UnauthorizedAccount': 403,
   ConcurrentLimitExceededException: client,
   'RequestThrottledException.AccountThrottled': client,

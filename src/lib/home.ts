@@ -22,6 +22,8 @@ export interface Home {
   readonly statsDir: string
   readonly cacheDir: string
   readonly logsDir: string
+  /** Where the master key lies unless it was put elsewhere. */
+  readonly masterKeyPath: string
 }
 
 /** The home that a flag, `KILN_HOME` or the XDG data folder names. */
@@ -54,5 +56,6 @@ export function homeAt(path: string): Home {
     statsDir: join(root, 'volume-reads'),
     cacheDir: join(root, 'cache'),
     logsDir: join(root, 'logs'),
+    masterKeyPath: join(root, 'keys', 'master.key'),
   }
 }

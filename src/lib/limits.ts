@@ -42,6 +42,10 @@ export const limits = {
   directRequestsWaiting: 256,
   bucketsPerAccount: 10_000,
   disksPerInstance: 24,
+  encryptionKeysPerRegion: 1000,
+  keyDescriptionLength: 8192,
+  /** Accounts that one encryption key is shared with. */
+  keyGrantees: 500,
   /** Accounts and groups of one ModifySnapshotAttribute, and of one ModifyImageAttribute. */
   snapshotGrantees: 500,
   imageGrantees: 10_000,

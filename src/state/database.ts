@@ -6,6 +6,7 @@ import * as madeLayers from './migrations/0003-made-layers.ts'
 import * as snapshotUploads from './migrations/0004-snapshot-uploads.ts'
 import * as snapshotFeatures from './migrations/0005-snapshot-features.ts'
 import * as buckets from './migrations/0007-buckets.ts'
+import * as encryption from './migrations/0006-encryption.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -18,6 +19,7 @@ const migrations: Record<string, Migration> = {
   '0004-snapshot-uploads': snapshotUploads,
   '0005-snapshot-features': snapshotFeatures,
   '0007-buckets': buckets,
+  '0006-encryption': encryption,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -6,6 +6,7 @@
  */
 
 import type { BucketTables } from './schema/buckets.ts'
+import type { EncryptionTables } from './schema/encryption.ts'
 
 export type Flag = 0 | 1
 /** Milliseconds since the Unix epoch. */
@@ -186,6 +187,8 @@ export interface SnapshotsTable {
   progress: number
   description: string
   encrypted: Flag
+  /** Seals its blocks; null when it is not encrypted. */
+  dataKeyId: string | null
   /** The root object in the region's block store; null until it is completed. */
   rootHash: string | null
   /** Bytes of blocks that are not zeros. */
@@ -223,6 +226,8 @@ export interface SnapshotUploadBlocksTable {
   snapshotId: string
   blockIndex: number
   hash: string
+  /** Of an encrypted snapshot: the checksum of what was sent, sealed, because `hash` is the name of the sealed block. */
+  sealedChecksum: string | null
 }
 
 /** `grantee` is an account id or `all`. */
@@ -285,9 +290,13 @@ export interface VolumesTable {
   iops: number | null
   throughput: number | null
   encrypted: Flag
+  /** Of its files on this host and of its snapshots; null when it is not encrypted. */
+  dataKeyId: string | null
   snapshotId: string | null
   /** The root object that lies under the lowest layer; null when the volume was made of no snapshot. */
   baseRoot: string | null
+  /** Seals the blocks of `baseRoot`; null when they are not sealed. */
+  baseDataKeyId: string | null
   /** Since when all of `baseRoot` lies on this host, so that the volume needs no snapshot; null before. */
   hydratedAt: TimeMs | null
   autoEnableIo: Flag
@@ -437,6 +446,7 @@ export interface OperationsTable {
 }
 
 export interface Database extends BucketTables {
+export interface Database extends EncryptionTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

@@ -14,15 +14,19 @@ export class SettingsRepository {
 
   /** The value of a setting; when it has none, that of `make` is stored, unless another process was first. */
   async getOrMake(name: string, make: () => string): Promise<string> {
-    const read = () => this.#db.selectFrom('settings').select('value').where('name', '=', name).executeTakeFirst()
-    const found = await read()
-    if (found) return found.value
+    const found = await this.value(name)
+    if (found !== undefined) return found
     await this.#db
       .insertInto('settings')
       .values({ name, value: make() })
       .onConflict((conflict) => conflict.column('name').doNothing())
       .execute()
-    return (await read())!.value
+    return (await this.value(name))!
+  }
+
+  /** Undefined when it was never made. */
+  async value(name: string): Promise<string | undefined> {
+    return (await this.#db.selectFrom('settings').select('value').where('name', '=', name).executeTakeFirst())?.value
   }
 
   async openRegions(): Promise<string[]> {

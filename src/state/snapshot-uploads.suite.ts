@@ -18,7 +18,7 @@ export function snapshotUploadSuite(name: string, open: () => Promise<State>): v
     const write = (blockIndex: number, hash: string, nowMs = 500, storedBytes = 10) =>
       state.transaction((tx) =>
         tx.snapshotUploads.write(
-          { snapshotId: id, blockIndex, hash },
+          { snapshotId: id, blockIndex, hash, sealedChecksum: null },
           { nowMs, deadlineMs: nowMs + 1000, storedBytes },
         ),
       )

@@ -58,7 +58,10 @@ export class SnapshotUploadRepository {
       .insertInto('snapshotUploadBlocks')
       .values(block)
       .onConflict((conflict) =>
-        conflict.columns(['snapshotId', 'blockIndex']).doUpdateSet((eb) => ({ hash: eb.ref('excluded.hash') })),
+        conflict.columns(['snapshotId', 'blockIndex']).doUpdateSet((eb) => ({
+          hash: eb.ref('excluded.hash'),
+          sealedChecksum: eb.ref('excluded.sealedChecksum'),
+        })),
       )
       .execute()
     return true

@@ -157,6 +157,7 @@ export function snapshot(id: string): Snapshot {
     progress: 100,
     description: '',
     encrypted: 0,
+    dataKeyId: null,
     rootHash: null,
     dataBytes: null,
     storedBytes: null,

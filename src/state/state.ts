@@ -3,6 +3,7 @@ import { type Dialect, sql } from 'kysely'
 import { BucketRepository } from './buckets.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, migrate, openDatabase } from './database.ts'
+import { EncryptionRepository } from './encryption.ts'
 import { ImageRepository } from './images.ts'
 import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
@@ -41,6 +42,7 @@ export interface Repositories {
   readonly tags: TagRepository
   readonly clientTokens: ClientTokenRepository
   readonly operations: OperationRepository
+  readonly encryption: EncryptionRepository
 }
 
 export interface State extends Repositories {
@@ -97,5 +99,6 @@ function repositoriesOf(db: Db): Repositories {
     tags: new TagRepository(db),
     clientTokens: new ClientTokenRepository(db),
     operations: new OperationRepository(db),
+    encryption: new EncryptionRepository(db),
   }
 }

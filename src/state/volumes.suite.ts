@@ -74,7 +74,16 @@ export function volume(id: string, about: Partial<Volume> = {}): Volume {
       iops: 100,
       throughput: null,
     },
-    ...{ encrypted: 0, snapshotId: null, baseRoot: null, hydratedAt: null, autoEnableIo: 0, state: 'available' },
+    ...{
+      encrypted: 0,
+      dataKeyId: null,
+      snapshotId: null,
+      baseRoot: null,
+      baseDataKeyId: null,
+      hydratedAt: null,
+      autoEnableIo: 0,
+      state: 'available',
+    },
     ...{ createdAt: 1000, ...about },
   } as Volume
 }

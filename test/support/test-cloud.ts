@@ -10,6 +10,7 @@ import type { SnapshotBlocks } from '../../src/blocks/ports.ts'
 import { createSnapshotBlocks, seedRegion } from '../../src/blocks/snapshot-blocks.ts'
 import { type Cloud, createCloud } from '../../src/cloud/cloud.ts'
 import { type CloudDeps, type CloudTiming, defaultTiming, type Scope } from '../../src/cloud/deps.ts'
+import { openMasterKey } from '../../src/cloud/encryption/master-key.ts'
 import { newMac } from '../../src/cloud/network/addresses.ts'
 import type { PublicImage } from '../../src/cloud/regions/regions.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
@@ -58,6 +59,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   const home = homeAt(homePath ?? (await mkdtemp(join(tmpdir(), 'kiln-cloud-'))))
   const [random, log] = [systemRandom, silentLog]
   const state = await openState({ sqlitePath: home.databasePath })
+  const masterKey = await openMasterKey({ state, random }, home.masterKeyPath)
   const simulated = createSimulatedNetwork({ home: home.root, random })
   const plans: VpcPlan[] = []
   let broken = false
@@ -83,7 +85,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     clock,
   })
   const deps: CloudDeps = {
-    ...{ state, machines, disks, network, clock, random, log },
+    ...{ state, machines, disks, network, clock, random, log, masterKey },
     blocks: wrapBlocks(blocks),
     objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({

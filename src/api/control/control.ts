@@ -8,6 +8,7 @@ import type { Cloud } from '../../cloud/cloud.ts'
 import { isKilnError } from '../../lib/errors.ts'
 import type { ControlHandler } from '../http/exchange.ts'
 import type { HttpAnswer } from '../service.ts'
+import { encryptionKeyRoutes } from './encryption-keys.ts'
 import type { ControlJobs } from './jobs.ts'
 import { type Route, storeRoutes } from './stores.ts'
 
@@ -38,6 +39,7 @@ export function controlHandler({ token, health, cloud, accessKeys, jobs }: Contr
       },
     ],
     ['DELETE', /^\/_kiln\/keys\/([A-Z0-9]{16,32})$/, (_, [, id]) => accessKeys.remove(id!)],
+    ...encryptionKeyRoutes(cloud),
     ...storeRoutes(cloud, jobs),
   ]
   return async (request) => {

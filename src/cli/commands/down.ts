@@ -6,12 +6,13 @@ import { isAlive, signalProcess } from '../../lib/programs.ts'
 import { findDaemon } from '../daemon.ts'
 import { readHomeSettings, settle, type WishedSettings } from '../home-settings.ts'
 import { describePresence, presenceOf } from '../leftovers.ts'
-import { databaseOption, homeOption, machinesOption, networkOption } from '../options.ts'
+import { databaseOption, homeOption, keyFileOption, machinesOption, networkOption } from '../options.ts'
 import { print } from '../render.ts'
 
 interface DownFlags extends WishedSettings {
   home: string
   all?: boolean
+  keyFile?: string
 }
 
 const goneWithinMs = 30_000
@@ -25,6 +26,7 @@ export function addDown(program: Command): void {
     .addOption(machinesOption())
     .addOption(networkOption())
     .addOption(databaseOption())
+    .addOption(keyFileOption())
     .action(down)
 }
 
@@ -57,7 +59,8 @@ async function switchOff(home: Home, flags: DownFlags): Promise<void> {
   const settings = settle(home, await readHomeSettings(home), flags)
   const [{ openKiln }, { createLog }] = await Promise.all([import('../../server.ts'), import('../../lib/log.ts')])
   const kiln = await openKiln({
-    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, log: createLog() },
+    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl },
+    ...{ keyFile: flags.keyFile, log: createLog() },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })
   await kiln.shutDown((instanceId) => print(`${instanceId} is off`))

@@ -8,6 +8,7 @@ import {
   databaseOption,
   homeOption,
   homeWithoutVariable,
+  keyFileOption,
   type MachinesKind,
   machinesOption,
   type NetworkKind,
@@ -28,6 +29,7 @@ interface ServeFlags {
   auth: AuthMode
   databaseUrl?: string
   volumeLimits: VolumeLimits
+  keyFile?: string
 }
 
 const closeWithinMs = 20_000
@@ -54,6 +56,7 @@ export function addServe(program: Command): void {
     )
     .addOption(databaseOption())
     .addOption(volumeLimitsOption())
+    .addOption(keyFileOption())
     .addHelpText(
       'after',
       '\nKILN_LOG sets how much is logged on standard error: debug, info, warn (the default), error.',
@@ -83,7 +86,8 @@ async function serve(flags: ServeFlags): Promise<void> {
   })
 
   const kiln = await openKiln({
-    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, volumeLimits: flags.volumeLimits, log },
+    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, volumeLimits: flags.volumeLimits },
+    ...{ keyFile: flags.keyFile, log },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })
   try {

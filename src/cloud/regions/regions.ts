@@ -70,6 +70,7 @@ export class Regions {
         progress: 100,
         description: image.description,
         encrypted: 0,
+        dataKeyId: null,
         rootHash: image.root,
         dataBytes,
         storedBytes: 0,

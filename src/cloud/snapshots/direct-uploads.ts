@@ -110,7 +110,7 @@ export class DirectUploads {
     const isTaken = await state.transaction(async (tx) => {
       const nowMs = clock.now()
       const deadlineMs = nowMs + upload.timeoutMinutes * minuteMs
-      const row = { snapshotId, blockIndex: index, hash: checksum }
+      const row = { snapshotId, blockIndex: index, hash: checksum, sealedChecksum: null }
       if (!(await tx.snapshotUploads.write(row, { nowMs, deadlineMs, storedBytes }))) return false
       if (progress !== null) await tx.snapshots.move(snapshotId, ['pending'], { progress: Math.min(99, progress) })
       return true

@@ -175,6 +175,7 @@ export class Snapshots {
       stateMessage: null,
       progress: 0,
       encrypted: 0,
+      dataKeyId: null,
       rootHash: null,
       dataBytes: null,
       storedBytes: null,

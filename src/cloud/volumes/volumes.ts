@@ -145,6 +145,6 @@ export class Volumes {
   }
 }
 
-const newVolume = { encrypted: 0, hydratedAt: null, autoEnableIo: 0 } as const
+const newVolume = { encrypted: 0, dataKeyId: null, baseDataKeyId: null, hydratedAt: null, autoEnableIo: 0 } as const
 
 const notFound = (id: string) => new KilnError('InvalidVolume.NotFound', `The volume '${id}' does not exist.`)
