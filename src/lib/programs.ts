@@ -35,6 +35,8 @@ export interface RunOptions {
   timeoutMs?: number
   signal?: AbortSignal
   maxOutputBytes?: number
+  /** Gets standard output as it comes. */
+  onOutput?: (text: string) => void
 }
 
 /** Runs a program to its end; its standard output as text. Throws {@link ProgramError} on any other exit than 0. */
@@ -57,6 +59,7 @@ export function run(program: string, args: readonly string[], options: RunOption
         reject(new ProgramError(program, code, stderr || error.message, error))
       },
     )
+    if (options.onOutput) child.stdout?.on('data', options.onOutput)
     // A program that ends before it has read its input closes the pipe: its exit code tells, not the EPIPE.
     child.stdin?.on('error', () => {})
     child.stdin?.end(options.input ?? '')

@@ -149,3 +149,54 @@ export interface DiskTools {
   /** Bytes that those files take on the host. */
   usage(paths: readonly string[]): Promise<DiskUsage>
 }
+
+export type DiskFormat = 'raw' | 'qcow2' | 'vmdk' | 'vhd' | 'vhdx'
+export type ImageFormat = DiskFormat | 'ova'
+
+/** A disk in a file that somebody sent: its headers were checked, and lead nowhere else. */
+export interface FoundDisk {
+  format: DiskFormat
+  /** Where it lies in its archive; null when it is all of the file. */
+  window: { offsetBytes: number; lengthBytes: number } | null
+  /** Its name in the archive. */
+  name: string | null
+  /** What a machine sees as its size. */
+  sizeBytes: number
+}
+
+/** A disk that is to be written into an image file. */
+export interface DiskToWrite {
+  /** A snapshot that is served lazily. */
+  source: ServedBase
+  sizeBytes: number
+}
+
+/** Work on image files of other systems: what somebody sends, and what somebody takes away. */
+export interface ImageFileTools {
+  /**
+   * The disks that a file holds, the one to boot from first. Throws UnusableImage (`lib/unusable-image.ts`) when it
+   * cannot be read safely, or is not of the declared format.
+   */
+  inspect(
+    path: string,
+    declared: ImageFormat | null,
+    signal?: AbortSignal,
+  ): Promise<{ format: ImageFormat; disks: FoundDisk[] }>
+  /** The first bytes of the disk in that file, as a machine would read them. */
+  startOf(path: string, disk: FoundDisk, lengthBytes: number, scratchPath: string): Promise<Buffer>
+  /**
+   * Serves the disk read-only, as {@link DiskTools.openForReading} does; behind its end there are zeros up to `sizeBytes`.
+   * Needs a scratch file, which is gone after `close`.
+   */
+  openForReading(
+    path: string,
+    disk: FoundDisk,
+    sizeBytes: number,
+    scratchPath: string,
+  ): Promise<{ socketPath: string; exportName: string; close(): Promise<void> }>
+  /** Writes disks into a new image file, whole when it resolves. Only an OVA takes more than one. */
+  write(
+    request: { disks: readonly DiskToWrite[]; format: ImageFormat; path: string; name: string },
+    progress?: { onPercent?: (percent: number) => void | Promise<void>; signal?: AbortSignal },
+  ): Promise<void>
+}

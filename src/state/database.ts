@@ -5,8 +5,8 @@ import * as volumes from './migrations/0002-volumes.ts'
 import * as madeLayers from './migrations/0003-made-layers.ts'
 import * as snapshotUploads from './migrations/0004-snapshot-uploads.ts'
 import * as snapshotFeatures from './migrations/0005-snapshot-features.ts'
-import * as buckets from './migrations/0007-buckets.ts'
 import * as encryption from './migrations/0006-encryption.ts'
+import * as buckets from './migrations/0007-buckets.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */

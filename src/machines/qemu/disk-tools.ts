@@ -11,7 +11,7 @@ import type { Random } from '../../lib/random.ts'
 import { flush } from '../../lib/stable-storage.ts'
 import type { DiskChain, DiskKey, DiskTools } from '../driver.ts'
 import { escaped } from './argv.ts'
-import { readableChain } from './disk-chain.ts'
+import { type BlockNode, readableChain } from './disk-chain.ts'
 import { processesWith } from './process-table.ts'
 import { QmpConnection } from './qmp.ts'
 
@@ -26,6 +26,8 @@ export interface DiskToolsOptions {
 export interface HostDiskTools extends DiskTools {
   /** Ends the servers that an earlier process left behind in that `runDir`; how many there were. */
   reapStale(): Promise<number>
+  /** Serves the last of those nodes read-only, as {@link DiskTools.openForReading} does. Their files are held by locks unless the nodes say otherwise. */
+  serveNodes(nodes: readonly BlockNode[], sizeBytes: number): ReturnType<DiskTools['openForReading']>
 }
 
 const storageDaemon = 'qemu-storage-daemon'
@@ -47,6 +49,30 @@ export function createDiskTools(options: DiskToolsOptions): HostDiskTools {
   const { runDir } = options
   const open = new Set<string>()
 
+  async function serveNodes(nodes: readonly BlockNode[], sizeBytes: number) {
+    await mkdir(runDir, { recursive: true, mode: 0o700 })
+    const name = `${serverPrefix}${options.random.bytes(6).toString('hex')}`
+    open.add(name)
+    const release = async () => {
+      await removeFiles(runDir, name)
+      open.delete(name)
+    }
+    try {
+      const server = await startServer(options, join(runDir, name), nodes, sizeBytes)
+      return {
+        socketPath: join(runDir, `${name}.nbd`),
+        exportName,
+        async close() {
+          await endProcess(server)
+          await release()
+        },
+      }
+    } catch (error) {
+      await release()
+      throw error
+    }
+  }
+
   return {
     createLayer,
     growLayer,
@@ -55,29 +81,9 @@ export function createDiskTools(options: DiskToolsOptions): HostDiskTools {
       return { localBytes: sizes.reduce((sum, bytes) => sum + bytes, 0) }
     },
 
-    async openForReading(chain, sizeBytes) {
-      await mkdir(runDir, { recursive: true, mode: 0o700 })
-      const name = `${serverPrefix}${options.random.bytes(6).toString('hex')}`
-      open.add(name)
-      const release = async () => {
-        await removeFiles(runDir, name)
-        open.delete(name)
-      }
-      try {
-        const server = await startServer(options, join(runDir, name), chain, sizeBytes)
-        return {
-          socketPath: join(runDir, `${name}.nbd`),
-          exportName,
-          async close() {
-            await endProcess(server)
-            await release()
-          },
-        }
-      } catch (error) {
-        await release()
-        throw error
-      }
-    },
+    openForReading: (chain, sizeBytes) => serveNodes(readableChain(frozenDisk, chain), sizeBytes),
+
+    serveNodes,
 
     async reapStale() {
       const stale = processesWith((argument) => {
@@ -134,10 +140,9 @@ async function removeFiles(runDir: string, name: string): Promise<void> {
 async function startServer(
   options: DiskToolsOptions,
   place: string,
-  chain: DiskChain,
+  nodes: readonly BlockNode[],
   sizeBytes: number,
 ): Promise<ProcessRef> {
-  const nodes = readableChain(frozenDisk, chain)
   const top = nodes.at(-1)!['node-name']
   const args = [
     ['--pidfile', `${place}.pid`],
@@ -147,7 +152,7 @@ async function startServer(
     ['--export', `type=nbd,id=export,node-name=${top},name=${exportName},writable=off,allocation-depth=on`],
   ].flat()
   // Whoever reads dies with this process, and so shall the server, even if nobody comes after us to end it.
-  const bound = ['--pdeathsig', 'KILL', '--', storageDaemon, ...args]
+  const bound = ['--no-new-privs', '--pdeathsig', 'KILL', '--', storageDaemon, ...args]
   const server = await startDetached('setpriv', bound, { logPath: `${place}.log` })
   try {
     const qmp = await connect(options.clock, server, `${place}.qmp`)
@@ -161,7 +166,7 @@ async function startServer(
     await endProcess(server)
     throw new Error(`a frozen disk cannot be served: ${messageOf(error)}`, { cause: error })
   }
-  options.log.debug({ pid: server.pid, layers: chain.layers.length }, 'a frozen disk is being served')
+  options.log.debug({ pid: server.pid, nodes: nodes.length }, 'a frozen disk is being served')
   return server
 }
 
