@@ -3,7 +3,14 @@ import { KilnError } from '../lib/errors.ts'
 import type { Repositories } from '../state/state.ts'
 import type { ClientToken, CloudDeps, Scope } from './deps.ts'
 
-type Action = 'RunInstances' | 'CopyImage' | 'CopySnapshot' | 'CreateVolume' | 'StartSnapshot'
+type Action =
+  | 'RunInstances'
+  | 'CopyImage'
+  | 'CopySnapshot'
+  | 'CreateVolume'
+  | 'StartSnapshot'
+  | 'CreateReplaceRootVolumeTask'
+  | 'CopyVolumes'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

@@ -15,6 +15,7 @@ import { Instances } from './instances/instances.ts'
 import { Launches } from './instances/launch.ts'
 import { MachineRuns } from './instances/machine-runs.ts'
 import { reconcileMachines, reconcileNetworks, reconcileReachability } from './instances/reconcile.ts'
+import { RootReplacements } from './instances/root-replacements.ts'
 import { KeyPairs } from './key-pairs.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
@@ -43,6 +44,7 @@ export interface Cloud {
   readonly imagePermissions: ImagePermissions
   readonly instances: Instances
   readonly launches: Launches
+  readonly rootReplacements: RootReplacements
   readonly snapshots: Snapshots
   readonly directReads: DirectReads
   readonly directUploads: DirectUploads
@@ -150,6 +152,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     imagePermissions: new ImagePermissions(deps, images, publicAccess),
     instances,
     launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
+    rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes }),
     snapshots,
     directReads: new DirectReads(deps),
     directUploads,

@@ -73,6 +73,11 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     notFound: (id) =>
       new KilnError('InvalidNetworkInterfaceID.NotFound', `The networkInterface ID '${id}' does not exist`),
   },
+  replaceRootVolumeTask: {
+    type: 'replace-root-volume-task',
+    exists: async (state, scope, id) => owned(await state.replaceRootVolumeTasks.get(id), scope),
+    notFound: (id) => new KilnError('InvalidID', `The replace root volume task '${id}' does not exist`),
+  },
   keyPair: {
     type: 'key-pair',
     exists: async (state, scope, id) =>

@@ -19,6 +19,7 @@ export const idPrefixes = {
   routeTable: 'rtb',
   networkAcl: 'acl',
   dhcpOptions: 'dopt',
+  replaceRootVolumeTask: 'replacevol',
   operation: 'op',
 } as const
 

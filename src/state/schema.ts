@@ -7,6 +7,7 @@
 
 import type { BucketTables } from './schema/buckets.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
+import type { ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 
 export type Flag = 0 | 1
 /** Milliseconds since the Unix epoch. */
@@ -300,6 +301,12 @@ export interface VolumesTable {
   /** Since when all of `baseRoot` lies on this host, so that the volume needs no snapshot; null before. */
   hydratedAt: TimeMs | null
   autoEnableIo: Flag
+  /** The volume that it began as a copy of. */
+  sourceVolumeId: string | null
+  /** MiB a second at which its snapshot is fetched from the first moment on; null for whenever there is time. */
+  initializationRate: number | null
+  /** Its snapshot lay ready on this host when it was made. */
+  fastRestored: Flag
   state: VolumeState
   createdAt: TimeMs
 }
@@ -471,6 +478,7 @@ export interface Database extends EncryptionTables {
   volumeLayers: VolumeLayersTable
   volumeAttachments: VolumeAttachmentsTable
   volumeModifications: VolumeModificationsTable
+  replaceRootVolumeTasks: ReplaceRootVolumeTasksTable
   instances: InstancesTable
   tags: TagsTable
   clientTokens: ClientTokensTable

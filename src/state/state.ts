@@ -13,6 +13,7 @@ import { ObjectRepository } from './objects.ts'
 import { OperationRepository } from './operations.ts'
 import { postgresDialect } from './postgres.ts'
 import { PublicAccessRepository } from './public-access.ts'
+import { ReplaceRootVolumeTaskRepository } from './replace-root-volume-tasks.ts'
 import { SettingsRepository } from './settings.ts'
 import { SnapshotLockRepository } from './snapshot-locks.ts'
 import { SnapshotTierRepository } from './snapshot-tiers.ts'
@@ -35,6 +36,7 @@ export interface Repositories {
   readonly publicAccess: PublicAccessRepository
   readonly volumes: VolumeRepository
   readonly volumeModifications: VolumeModificationRepository
+  readonly replaceRootVolumeTasks: ReplaceRootVolumeTaskRepository
   readonly instances: InstanceRepository
   readonly buckets: BucketRepository
   readonly objects: ObjectRepository
@@ -92,6 +94,7 @@ function repositoriesOf(db: Db): Repositories {
     publicAccess: new PublicAccessRepository(db),
     volumes: new VolumeRepository(db),
     volumeModifications: new VolumeModificationRepository(db),
+    replaceRootVolumeTasks: new ReplaceRootVolumeTaskRepository(db),
     instances: new InstanceRepository(db),
     buckets: new BucketRepository(db),
     objects: new ObjectRepository(db),

@@ -74,16 +74,9 @@ export function volume(id: string, about: Partial<Volume> = {}): Volume {
       iops: 100,
       throughput: null,
     },
-    ...{
-      encrypted: 0,
-      dataKeyId: null,
-      snapshotId: null,
-      baseRoot: null,
-      baseDataKeyId: null,
-      hydratedAt: null,
-      autoEnableIo: 0,
-      state: 'available',
-    },
+    ...{ encrypted: 0, dataKeyId: null, snapshotId: null, baseRoot: null, baseDataKeyId: null, hydratedAt: null },
+    ...{ autoEnableIo: 0, state: 'available' },
+    ...{ sourceVolumeId: null, initializationRate: null, fastRestored: 0 },
     ...{ createdAt: 1000, ...about },
   } as Volume
 }

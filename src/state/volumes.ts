@@ -121,6 +121,22 @@ export class VolumeRepository {
     return rows.map((row) => row.id)
   }
 
+  /** Whether a snapshot or a copy of the volume is under way, for which it must stay. */
+  async isBeingRead(id: string): Promise<boolean> {
+    const snapshot = this.#db
+      .selectFrom('snapshots')
+      .select('id')
+      .where('volumeId', '=', id)
+      .where('state', '=', 'pending')
+    const copy = this.#db
+      .selectFrom('volumes')
+      .select('id')
+      .where('sourceVolumeId', '=', id)
+      .where('state', '=', 'creating')
+    const rows = await snapshot.limit(1).execute()
+    return rows.length > 0 || (await copy.limit(1).execute()).length > 0
+  }
+
   inState(state: VolumeState): Promise<Volume[]> {
     return this.#db.selectFrom('volumes').selectAll().where('state', '=', state).execute()
   }

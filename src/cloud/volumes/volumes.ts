@@ -12,6 +12,8 @@ export interface NewVolume extends VolumeShape {
   zone: string
   snapshotId: string | null
   baseRoot: string | null
+  /** MiB a second; absent or null to fetch the snapshot when there is time. */
+  initializationRate?: number | null
 }
 
 export interface VolumeView extends Volume {
@@ -49,9 +51,16 @@ export class Volumes {
     const { clock, random } = this.#deps
     const id = newId('volume', random)
     return {
-      volume: { ...scope, ...volume, id, state, ...newVolume, createdAt: clock.now() },
+      volume: { ...scope, ...newVolume, ...volume, id, state, createdAt: clock.now() },
       layer: { volumeId: id, seq: 0, fileName: layerFileName(0), snapshotId: null, isMade: 0 },
     }
+  }
+
+  /** Writes a new volume in the caller's transaction; its id. */
+  async insertNew(tx: Repositories, scope: Scope, about: NewVolume, state: 'creating' | 'in-use'): Promise<string> {
+    const { volume, layer } = this.newRows(scope, about, state)
+    await tx.volumes.insert(volume, layer)
+    return volume.id
   }
 
   async list(scope: Scope, request: Omit<ListRequest, 'accountId'>): Promise<Page<VolumeView>> {
@@ -145,6 +154,15 @@ export class Volumes {
   }
 }
 
-const newVolume = { encrypted: 0, dataKeyId: null, baseDataKeyId: null, hydratedAt: null, autoEnableIo: 0 } as const
+const newVolume = {
+  encrypted: 0,
+  dataKeyId: null,
+  baseDataKeyId: null,
+  hydratedAt: null,
+  autoEnableIo: 0,
+  sourceVolumeId: null,
+  initializationRate: null,
+  fastRestored: 0,
+} as const
 
 const notFound = (id: string) => new KilnError('InvalidVolume.NotFound', `The volume '${id}' does not exist.`)

@@ -9,6 +9,7 @@ import { instanceHandlers } from './instances.ts'
 import { keyPairHandlers } from './key-pairs.ts'
 import { placeHandlers } from './places.ts'
 import { publicAccessHandlers } from './public-access.ts'
+import { rootReplacementHandlers } from './root-replacements.ts'
 import { routeHandlers } from './routes.ts'
 import { securityGroupRuleHandlers } from './security-group-rules.ts'
 import { securityGroupHandlers } from './security-groups.ts'
@@ -32,6 +33,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...keyPairHandlers,
   ...placeHandlers,
   ...publicAccessHandlers,
+  ...rootReplacementHandlers,
   ...routeHandlers,
   ...securityGroupHandlers,
   ...securityGroupRuleHandlers,

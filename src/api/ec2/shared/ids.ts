@@ -16,6 +16,8 @@ const malformedCodes = {
   networkInterface: 'InvalidNetworkInterfaceId.Malformed',
   internetGateway: 'InvalidInternetGatewayId.Malformed',
   routeTable: 'InvalidRouteTableId.Malformed',
+  // The reference names no code of its own for these.
+  replaceRootVolumeTask: 'InvalidParameterValue',
 } as const satisfies Record<string, ErrorCode>
 
 export type RequestedKind = keyof typeof malformedCodes
