@@ -452,8 +452,7 @@ export interface OperationsTable {
   seq: number
 }
 
-export interface Database extends BucketTables {
-export interface Database extends EncryptionTables {
+export interface Database extends BucketTables, EncryptionTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

@@ -60,7 +60,7 @@ export function createImageFileTools(disks: Pick<HostDiskTools, 'createLayer' | 
     },
 
     async openForReading(path, disk, sizeBytes, scratchPath) {
-      await disks.createLayer(scratchPath, sizeBytes)
+      await disks.createLayer(scratchPath, sizeBytes, null)
       const [file, image] = [fileNode(path, disk), { ...imageNode(disk), file: 'image-file' }]
       const above: BlockNode = {
         driver: 'qcow2',
