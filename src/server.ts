@@ -32,6 +32,7 @@ import { type Clock, systemClock } from './lib/clock.ts'
 import { messageOf } from './lib/errors.ts'
 import { type Home, homeAt } from './lib/home.ts'
 import type { Log } from './lib/log.ts'
+import type { MasterKey } from './lib/master-key.ts'
 import { endProcess, isAlive, run, startDetached, startTicksOf } from './lib/programs.ts'
 import { systemRandom } from './lib/random.ts'
 import { version } from './lib/version.ts'
@@ -137,7 +138,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const machines = await openMachines(home, options, clock, disks)
   const network = await openNetwork(home, options, clock)
   await disks.reapStale()
-  const blocks = openBlocks(home, log, clock)
+  const blocks = openBlocks(home, log, clock, masterKey)
   const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
   const deps: CloudDeps = {
     ...{ state, blocks, machines, disks, network, clock, random, log },
@@ -220,9 +221,10 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   }
 }
 
-function openBlocks(home: Home, log: Log, clock: Clock): LocalSnapshotBlocks {
+function openBlocks(home: Home, log: Log, clock: Clock, masterKey?: MasterKey): LocalSnapshotBlocks {
   return createSnapshotBlocks({
     ...home,
+    masterKey,
     server: {
       start: ({ script, args, logPath }) => startDetached(process.execPath, [script, ...args], { logPath }),
       isAlive,

@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache'
 import type { Leaf, LeafRef } from './format.ts'
+import type { BlockAccess } from './sealed-block.ts'
 import { readLeaf } from './snapshot-objects.ts'
 import type { BlockStore, Hash } from './store.ts'
 
@@ -11,7 +12,8 @@ import type { BlockStore, Hash } from './store.ts'
 const leavesMax = 512
 
 export class BlockCache {
-  readonly #blocks: LRUCache<Hash, Buffer>
+  /** By key and name: who asks with another key, or with none, does not get what this one opened. */
+  readonly #blocks: LRUCache<string, Buffer>
   readonly #leaves = new LRUCache<Hash, Leaf>({ max: leavesMax })
   /** By store and name: one store's damage is not another's. */
   readonly #fetching = new Map<string, Promise<unknown>>()
@@ -21,8 +23,9 @@ export class BlockCache {
   }
 
   /** Throws MissingObject or CorruptObject. The buffer is shared: nobody may write into it. */
-  async block(store: BlockStore, hash: Hash): Promise<Buffer> {
-    return this.#blocks.get(hash) ?? (await this.#once(store, hash, this.#blocks, () => store.read('block', hash)))
+  async block(store: BlockStore, hash: Hash, access: BlockAccess): Promise<Buffer> {
+    const key = `${access.keyId} ${hash}`
+    return this.#blocks.get(key) ?? (await this.#once(store, key, this.#blocks, () => access.read(store, hash)))
   }
 
   /** Throws MissingObject or CorruptObject. */
@@ -35,16 +38,16 @@ export class BlockCache {
 
   #once<T extends object>(
     store: BlockStore,
-    hash: Hash,
-    cache: LRUCache<Hash, T>,
+    name: string,
+    cache: LRUCache<string, T>,
     fetch: () => Promise<T>,
   ): Promise<T> {
-    const key = `${hash} ${store.where}`
+    const key = `${name} ${store.where}`
     const underway = this.#fetching.get(key) as Promise<T> | undefined
     if (underway) return underway
     const fetching = fetch()
       .then((value) => {
-        cache.set(hash, value)
+        cache.set(name, value)
         return value
       })
       .finally(() => this.#fetching.delete(key))

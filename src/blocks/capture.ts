@@ -23,6 +23,7 @@ import {
 import { connectNbd, type NbdClient } from './nbd/client.ts'
 import type { CaptureSource, CaptureStats, Progress, RootInfo } from './ports.ts'
 import { ProgressMeter } from './progress-meter.ts'
+import { type BlockAccess, blockAccess } from './sealed-block.ts'
 import { infoOf, readLeaf, readRoot } from './snapshot-objects.ts'
 import type { BlockStore, Hash } from './store.ts'
 
@@ -34,7 +35,10 @@ export interface CaptureRequest {
   source: CaptureSource
   /** The export must be of exactly this size. */
   sizeBytes: number
+  /** Its blocks, if it has any, must be sealed with the same key. */
   parent: { root: Hash; changedDepth: number } | null
+  /** Seals the blocks; they are stored as they are without it. */
+  sealKey?: Buffer | null
 }
 
 export interface CaptureResult {
@@ -60,7 +64,8 @@ export async function capture(request: CaptureRequest, progress: Progress, clock
     if (client.sizeBytes !== sizeBytes)
       throw new Error(`the export has ${client.sizeBytes} bytes, the volume should have ${sizeBytes}`)
     const map = await scanExtents(client, parent ? parent.changedDepth : null, progress.signal)
-    return await new Capture(store, client, map, parentRoot).run(progress, clock)
+    const access = blockAccess(request.sealKey ?? null)
+    return await new Capture(store, access, client, map, parentRoot).run(progress, clock)
   } finally {
     await client.close()
   }
@@ -81,6 +86,7 @@ interface BlockTask {
 
 class Capture {
   readonly #store: BlockStore
+  readonly #access: BlockAccess
   readonly #client: NbdClient
   readonly #map: ExtentMap
   readonly #parent: Root | null
@@ -89,8 +95,9 @@ class Capture {
   readonly #stats: CaptureStats = { blocksRead: 0, blocksWritten: 0, bytesStored: 0 }
   readonly #freeBuffers = Array.from({ length: lanes }, () => Buffer.allocUnsafeSlow(blockBytes))
 
-  constructor(store: BlockStore, client: NbdClient, map: ExtentMap, parent: Root | null) {
+  constructor(store: BlockStore, access: BlockAccess, client: NbdClient, map: ExtentMap, parent: Root | null) {
     this.#store = store
+    this.#access = access
     this.#client = client
     this.#map = map
     this.#parent = parent
@@ -150,8 +157,7 @@ class Capture {
       await this.#readBlock(buffer, (draft.index * blocksPerLeaf + slot) * blockBytes)
       this.#stats.blocksRead++
       if (!isZeroBlock(buffer)) {
-        const hash = hashOf(buffer)
-        const storedBytes = await this.#store.write('block', hash, buffer)
+        const { hash, storedBytes } = await this.#access.write(this.#store, buffer)
         draft.hashes[slot] = hash
         this.#stats.bytesStored += storedBytes
         if (storedBytes > 0) this.#stats.blocksWritten++

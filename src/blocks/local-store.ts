@@ -15,7 +15,7 @@ import { CommitWindow } from './commit-window.ts'
 import { isHash } from './format.ts'
 import { LocalQuarantine } from './local-quarantine.ts'
 import { localStrays } from './local-strays.ts'
-import { decodeObject, encodedBytesMax, encodeObject } from './object-codec.ts'
+import { decodeObject, encodedBytesMax, encodeObject, isSealed } from './object-codec.ts'
 import { type BlockStore, CorruptObject, type Hash, MissingObject, type ObjectKind, objectKinds } from './store.ts'
 import { hasCode, realFiles, type StoreFiles } from './store-files.ts'
 
@@ -101,6 +101,8 @@ export class LocalStore implements BlockStore {
   async repack(kind: ObjectKind, hash: Hash): Promise<number> {
     this.#writer()
     const before = await this.#load(kind, hash)
+    // Sealed bytes do not pack, and packing what is in them would make another object of it.
+    if (isSealed(before)) return 0
     const packed = await encodeObject(await decodeObject(kind, hash, before, this.where), 'hard')
     if (packed.length >= before.length) return 0
     const temporary = this.#temporaryPath()

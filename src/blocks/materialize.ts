@@ -13,6 +13,7 @@ import { eachAtOnce } from './concurrency.ts'
 import { blockBytes, blocksPerLeaf, type LeafRef, type Root } from './format.ts'
 import type { Progress } from './ports.ts'
 import { ProgressMeter } from './progress-meter.ts'
+import { blockAccess } from './sealed-block.ts'
 import { infoOf, readLeaf, readRoot } from './snapshot-objects.ts'
 import type { BlockStore, Hash } from './store.ts'
 
@@ -24,6 +25,8 @@ export interface MaterializeRequest {
   root: Hash
   /** Its folder must be there. */
   path: string
+  /** Opens the snapshot's blocks; null when they are not sealed. */
+  sealKey?: Buffer | null
 }
 
 /** Throws MissingObject and CorruptObject of the store, and what the file system says. Nothing is done when the file is there. */
@@ -31,6 +34,8 @@ export async function materialize(request: MaterializeRequest, progress: Progres
   const { store, path } = request
   if (await isThere(path)) return
   const root = await readRoot(store, request.root)
+  const access = blockAccess(request.sealKey ?? null)
+  const readBlock = (hash: Hash) => access.read(store, hash)
   const meter = new ProgressMeter(infoOf(root).blockCount, progress, clock)
   const marks = new Marks(`${path}.leaves`, request.root)
   const finished = (await isThere(`${path}.part`)) ? await marks.read() : 0
@@ -42,7 +47,7 @@ export async function materialize(request: MaterializeRequest, progress: Progres
         meter.advance(ref.blockCount)
         continue
       }
-      await writeLeaf(store, root, ref, file, meter, progress.signal)
+      await writeLeaf({ store, readBlock }, root, ref, file, meter, progress.signal)
       await file.datasync()
       await marks.write(index + 1)
     }
@@ -57,7 +62,7 @@ export async function materialize(request: MaterializeRequest, progress: Progres
 }
 
 async function writeLeaf(
-  store: BlockStore,
+  { store, readBlock }: { store: BlockStore; readBlock: (hash: Hash) => Promise<Buffer> },
   root: Root,
   ref: LeafRef,
   file: FileHandle,
@@ -68,7 +73,7 @@ async function writeLeaf(
   const slots = Array.from({ length: blocksPerLeaf }, (_, slot) => slot).filter((slot) => leaf.has(slot))
   const write = async (slot: number) => {
     const offset = (ref.index * blocksPerLeaf + slot) * blockBytes
-    const block = await store.read('block', leaf.hashAt(slot)!)
+    const block = await readBlock(leaf.hashAt(slot)!)
     // The volume's last block may be longer than what is left of the volume.
     await file.write(block, 0, Math.min(blockBytes, root.sizeBytes - offset), offset)
     meter.advance(1)

@@ -192,8 +192,11 @@ export interface SnapshotContents {
   changesFrom(request: { region: string; first: Hash; second: Hash } & BlockRange): Promise<BlockPage<ChangedBlockAt>>
   /** The name of the block at that place, be it zeros; undefined beyond the end of the volume. */
   hashAt(region: string, root: Hash, index: number): Promise<Hash | undefined>
-  /** The block's content, checked against its name. The buffer may be shared: nobody may write into it. */
-  read(region: string, hash: Hash): Promise<Buffer>
+  /**
+   * The block's content, checked against its name. The buffer may be shared: nobody may write into it. The key opens a
+   * sealed block; one that it does not open is damaged.
+   */
+  read(region: string, hash: Hash, sealKey?: Buffer | null): Promise<Buffer>
   /** The name of a block of that content. */
   hashOf(content: Buffer): Hash
   /**
@@ -201,6 +204,8 @@ export interface SnapshotContents {
    * stored. The bytes that the store grew by.
    */
   put(region: string, hash: Hash, content: Buffer): Promise<number>
+  /** The same for a block that is sealed with that key, which gives it another name. That of zeros is {@link zeroHash} here too. */
+  putSealed(region: string, content: Buffer, sealKey: Buffer): Promise<{ hash: Hash; storedBytes: number }>
   /**
    * A new snapshot: the parent's (or zeros) with the changed blocks in their places, which must come in ascending order
    * and must all have been {@link put}. It is committed before its root is named. Can be repeated.
@@ -244,17 +249,27 @@ export interface SnapshotBlocks extends StoreCare {
       source: CaptureSource
       sizeBytes: number
       parent: { root: Hash; changedDepth: number } | null
+      /** Seals the blocks (32 bytes); the parent's must be sealed with it too. */
+      sealKey?: Buffer | null
     },
     progress?: Progress,
   ): Promise<{ root: Hash; info: RootInfo; stats: CaptureStats }>
   /** Brings all that `root` names into the other region's store and commits: only what it lacks is moved. Resumes. */
   copy(request: { root: Hash; fromRegion: string; toRegion: string }, progress?: Progress): Promise<CopyStats>
   /**
+   * Brings all that `root` names into a region's store (which may be the same) under another key, as another root, and
+   * commits. Blocks that are not sealed have no key. Can be repeated.
+   */
+  reseal(
+    request: { root: Hash; fromRegion: string; toRegion: string; fromKey: Buffer | null; toKey: Buffer | null },
+    progress?: Progress,
+  ): Promise<{ root: Hash; info: RootInfo; stats: CopyStats }>
+  /**
    * Writes all of a snapshot into a file, whole or not at all; resumes. Its folder must be there. Without a disk key the
-   * file is raw, with one (32 bytes) it is a qcow2 file sealed under it.
+   * file is raw, with one (32 bytes) it is a qcow2 file sealed under it. The seal key opens the snapshot's blocks.
    */
   materialize(
-    request: { region: string; root: Hash; path: string; diskKey: Buffer | null },
+    request: { region: string; root: Hash; path: string; diskKey: Buffer | null; sealKey?: Buffer | null },
     progress?: Progress,
   ): Promise<void>
   /**
@@ -276,9 +291,15 @@ export interface SnapshotBlocks extends StoreCare {
   /**
    * Makes sure that the block server runs and tells how to read a snapshot as the backing of that volume. Throws when
    * the region's store or the snapshot is not there.
-   * `exportName` says everything that the server must know, so a restarted server needs no other state.
+   * `exportName` says everything that the server must know, so a restarted server needs no other state. The seal key, which
+   * opens the snapshot's blocks, stands in it under the master key.
    */
-  serve(request: { region: string; root: Hash; volumeId: string }): Promise<{ socketPath: string; exportName: string }>
+  serve(request: {
+    region: string
+    root: Hash
+    volumeId: string
+    sealKey?: Buffer | null
+  }): Promise<{ socketPath: string; exportName: string }>
   volumeReads(volumeId: string): Promise<VolumeReads>
   /** Forgets the counters of a deleted volume. */
   forgetVolume(volumeId: string): Promise<void>

@@ -28,7 +28,7 @@ async function setUp(sizeBytes: number, blocks: ReadonlyMap<number, Buffer>) {
   const server = await startBlockServer(folder)
   const source = (volume = volumeId, name: Hash = root) => ({
     socketPath: server.socketPath,
-    exportName: formatExportName({ region, root: name, volumeId: volume }),
+    exportName: formatExportName({ region, root: name, volumeId: volume, wrappedKey: null }),
   })
   const objectPath = (hash: Hash) => join(store.where, 'block', hash.slice(0, 2), hash.slice(2, 4), hash)
   return { folder, store, root, server, source, objectPath, statsDir: join(folder, 'stats') }

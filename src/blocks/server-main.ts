@@ -2,9 +2,10 @@
  * The block server's process: serves the snapshots of all regions over NBD, so that work on the API never holds up a
  * guest's disk. It keeps no state but counters: killed and started anew, it serves the same guests on.
  *
- *     node server-main.ts --socket PATH --stores DIR --stats DIR [--cache-mib N]
+ *     node server-main.ts --socket PATH --stores DIR --stats DIR [--key-file PATH] [--cache-mib N]
  *
- * Stores lie in DIR/REGION/store. While it runs, PATH.pid holds `{"pid":…,"startTicks":…}`. SIGTERM ends it with 0; it
+ * Stores lie in DIR/REGION/store. The master key is read when a sealed snapshot is opened. While it runs, PATH.pid holds
+ * `{"pid":…,"startTicks":…,"keyFile":…}`. SIGTERM ends it with 0; it
  * ends with 3 at once when another one serves that socket.
  */
 import { createHash } from 'node:crypto'
@@ -15,6 +16,7 @@ import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { systemClock } from '../lib/clock.ts'
 import { createLog } from '../lib/log.ts'
+import { type MasterKey, readMasterKey } from '../lib/master-key.ts'
 import { BlockCache } from './block-cache.ts'
 import { NbdServer } from './nbd/server.ts'
 import { pidfileOf } from './server-process.ts'
@@ -32,13 +34,14 @@ const { values } = parseArgs({
     socket: { type: 'string' },
     stores: { type: 'string' },
     stats: { type: 'string' },
+    'key-file': { type: 'string' },
     'cache-mib': { type: 'string' },
   },
 })
-const { socket: socketPath, stores: regionsDir, stats: statsDir } = values
+const { socket: socketPath, stores: regionsDir, stats: statsDir, 'key-file': keyFile } = values
 const cacheMib = Number(values['cache-mib'] ?? defaultCacheMib)
 if (!socketPath || !regionsDir || !statsDir || !Number.isInteger(cacheMib) || cacheMib < 1) {
-  process.stderr.write('usage: server-main --socket PATH --stores DIR --stats DIR [--cache-mib N]\n')
+  process.stderr.write('usage: server-main --socket PATH --stores DIR --stats DIR [--key-file PATH] [--cache-mib N]\n')
   process.exit(exitUsage)
 }
 
@@ -57,7 +60,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => 
 
 const counters = new VolumeCounters(statsDir)
 const cache = new BlockCache(cacheMib * 1024 * 1024)
-const server = new NbdServer(new SnapshotExports({ regionsDir, cache, counters, log }), log)
+const server = new NbdServer(new SnapshotExports({ regionsDir, cache, counters, masterKey, log }), log)
 // First the pidfile: whoever finds that the server answers must be able to end it.
 await writePidfile(pidfileOf(socketPath))
 await server.listen(socketPath)
@@ -86,10 +89,15 @@ async function holdLock(path: string): Promise<boolean> {
   })
 }
 
+async function masterKey(): Promise<MasterKey> {
+  if (keyFile !== undefined) return await readMasterKey(keyFile)
+  throw new Error('this block server was started without a master key')
+}
+
 /** Start ticks tell this process from a later one with the same id. */
 async function writePidfile(path: string): Promise<void> {
   const stat = readFileSync('/proc/self/stat', 'utf8')
   const startTicks = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
-  await writeFile(`${path}.new`, JSON.stringify({ pid: process.pid, startTicks }))
+  await writeFile(`${path}.new`, JSON.stringify({ pid: process.pid, startTicks, keyFile }))
   await rename(`${path}.new`, path)
 }

@@ -29,6 +29,8 @@ export interface BlockServerOptions {
   logPath: string
   regionsDir: string
   statsDir: string
+  /** The master key's file; without it nothing sealed is served. */
+  keyFile?: string
   control: ServerProcessControl
   log: Log
   clock: Clock
@@ -66,19 +68,22 @@ export class BlockServerProcess {
   }
 
   async #ensure(): Promise<void> {
-    const { socketPath, control, log } = this.#options
-    if (await answersNbd(socketPath)) return
-    const silent = await this.#running()
-    if (silent) {
-      log.warn(silent, 'the block server lives but does not answer: it is replaced')
-      await control.end(silent)
+    const { socketPath, control, keyFile, log } = this.#options
+    const running = await this.#running()
+    const answers = await answersNbd(socketPath)
+    if (answers && (!running || running.keyFile === keyFile)) return
+    if (running) {
+      const why = answers ? 'reads another master key' : 'lives but does not answer'
+      log.warn({ pid: running.pid }, `the block server ${why}: it is replaced`)
+      await control.end(running)
     }
     await this.#start()
   }
 
   async #start(): Promise<void> {
-    const { socketPath, logPath, regionsDir, statsDir, control, log, clock } = this.#options
+    const { socketPath, logPath, regionsDir, statsDir, keyFile, control, log, clock } = this.#options
     const args = ['--socket', socketPath, '--stores', regionsDir, '--stats', statsDir]
+    if (keyFile !== undefined) args.push('--key-file', keyFile)
     const started = await control.start({ script: serverScript(), args, logPath })
     const outcome = await waitFor(
       clock,
@@ -96,10 +101,10 @@ export class BlockServerProcess {
   }
 
   /** The living process that the pidfile names. */
-  async #running(): Promise<ServerProcess | undefined> {
+  async #running(): Promise<(ServerProcess & { keyFile?: string }) | undefined> {
     const { socketPath, control } = this.#options
     try {
-      const named = JSON.parse(await readFile(pidfileOf(socketPath), 'utf8')) as ServerProcess
+      const named = JSON.parse(await readFile(pidfileOf(socketPath), 'utf8')) as ServerProcess & { keyFile?: string }
       return control.isAlive(named) ? named : undefined
     } catch {
       // None, or none that can be read: then whoever serves is known by its socket alone.

@@ -2,13 +2,15 @@
 import { join } from 'node:path'
 import type { Clock } from '../lib/clock.ts'
 import type { Log } from '../lib/log.ts'
+import type { MasterKey } from '../lib/master-key.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
-import { formatExportName } from './export-name.ts'
+import { formatExportName, wrapKey } from './export-name.ts'
 import { materialize } from './materialize.ts'
 import type { SnapshotBlocks } from './ports.ts'
 import { RegionStores } from './region-stores.ts'
 import { repackSnapshot } from './repack.ts'
+import { resealSnapshot } from './reseal.ts'
 import { BlockServerProcess, type ServerProcessControl } from './server-process.ts'
 import { createSnapshotContents } from './snapshot-contents.ts'
 import { infoOf, readRoot } from './snapshot-objects.ts'
@@ -30,6 +32,8 @@ export interface SnapshotBlocksOptions {
   runDir: string
   /** Holds one file of counters a volume. */
   statsDir: string
+  /** The keys of sealed snapshots reach the block server under it; without it none can be served. */
+  masterKey?: MasterKey
   server: ServerProcessControl
   /** `sync -f PATH`: everything on the file system that holds the path is on stable storage when it resolves. */
   syncFilesystem: (path: string) => Promise<void>
@@ -45,7 +49,7 @@ export interface LocalSnapshotBlocks extends SnapshotBlocks {
 }
 
 export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnapshotBlocks {
-  const { regionsDir, runDir, statsDir, syncFilesystem, log, clock, files } = options
+  const { regionsDir, runDir, statsDir, masterKey, syncFilesystem, log, clock, files } = options
   const socketPath = join(runDir, 'blocks.sock')
   const logPath = join(runDir, 'blocks.log')
   const server = new BlockServerProcess({
@@ -53,6 +57,7 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
     logPath,
     regionsDir,
     statsDir,
+    keyFile: masterKey?.path,
     control: options.server,
     log,
     clock,
@@ -68,12 +73,12 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       await stores.open(region)
     },
 
-    capture: ({ region, source, sizeBytes, parent }, progress = {}) =>
+    capture: ({ region, source, sizeBytes, parent, sealKey }, progress = {}) =>
       stores.holding([region], async () => {
         const store = await stores.existing(region)
         // What the parent names may be missing from a store with gaps: then everything is read, which also fills them.
         const trusted = parent && !(await store.hasGaps()) ? parent : null
-        const captured = await capture({ store, source, sizeBytes, parent: trusted }, progress, clock)
+        const captured = await capture({ store, source, sizeBytes, parent: trusted, sealKey }, progress, clock)
         stores.recent(region).remember('roots', captured.root)
         return captured
       }),
@@ -87,13 +92,21 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
         return stats
       }),
 
+    reseal: ({ root, fromRegion, toRegion, fromKey, toKey }, progress = {}) =>
+      stores.holding([fromRegion, toRegion], async () => {
+        const [source, target] = [await stores.existing(fromRegion), await stores.existing(toRegion)]
+        const resealed = await resealSnapshot({ root, source, target, fromKey, toKey }, progress, clock)
+        stores.recent(toRegion).remember('roots', resealed.root)
+        return resealed
+      }),
+
     async settle(region, root) {
       stores.recent(region).settle('roots', root)
     },
 
-    async materialize({ region, root, path, diskKey }, progress = {}) {
+    async materialize({ region, root, path, diskKey, sealKey }, progress = {}) {
       if (diskKey) throw new Error('sealed disks cannot be written yet')
-      await materialize({ store: await stores.existing(region), root, path }, progress, clock)
+      await materialize({ store: await stores.existing(region), root, path, sealKey }, progress, clock)
     },
 
     async info(region, root) {
@@ -109,8 +122,10 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       await verifySnapshot(await stores.existing(region), root, progress, clock)
     },
 
-    async serve({ region, root, volumeId }) {
-      const exportName = formatExportName({ region, root, volumeId })
+    async serve({ region, root, volumeId, sealKey = null }) {
+      if (sealKey && !masterKey) throw new Error('a sealed snapshot cannot be served without a master key')
+      const wrappedKey = sealKey && wrapKey(masterKey!, { region, root, volumeId }, sealKey)
+      const exportName = formatExportName({ region, root, volumeId, wrappedKey })
       // Whoever is about to open the export would only learn that it cannot be had, after a while.
       await readRoot(await stores.existing(region), root)
       serverWanted = true

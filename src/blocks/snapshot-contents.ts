@@ -6,6 +6,7 @@ import {
   blocksIn,
   blocksPerLeaf,
   hashOf,
+  isZeroBlock,
   type Leaf,
   type LeafRef,
   type Root,
@@ -14,6 +15,7 @@ import {
 } from './format.ts'
 import type { BlockAt, BlockPage, BlockRange, ChangedBlockAt, SnapshotContents } from './ports.ts'
 import type { RegionStores } from './region-stores.ts'
+import { blockAccess } from './sealed-block.ts'
 import { assembleSnapshot } from './snapshot-assembly.ts'
 import { readLeaf, readRoot } from './snapshot-objects.ts'
 import type { BlockStore, Hash } from './store.ts'
@@ -38,6 +40,17 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
     return { root, leafOf }
   }
 
+  /** Writes a block that its sender is told to be kept. */
+  const keep = (region: string, write: (store: BlockStore) => Promise<{ hash: Hash; storedBytes: number }>) =>
+    stores.holding([region], async () => {
+      const store: BlockStore = await stores.existing(region)
+      const written = await write(store)
+      // Also when it was there: it may have come by a capture that has not committed yet.
+      await (store.settle ? store.settle('block', written.hash) : store.commit())
+      stores.recent(region).remember('blocks', written.hash)
+      return written
+    })
+
   return {
     blockBytes,
     zeroHash,
@@ -59,21 +72,21 @@ export function createSnapshotContents(stores: RegionStores, clock: Clock): Snap
       return (ref && (await leafOf(ref)).hashAt(index % blocksPerLeaf)) ?? zeroHash
     },
 
-    async read(region, hash) {
-      return hash === zeroHash ? zeroBlock : await (await stores.existing(region)).read('block', hash)
+    async read(region, hash, sealKey = null) {
+      return hash === zeroHash ? zeroBlock : await blockAccess(sealKey).read(await stores.existing(region), hash)
     },
 
     async put(region, hash, content) {
       if (content.length !== blockBytes) throw new RangeError(`a block has ${blockBytes} bytes, not ${content.length}`)
       if (hash === zeroHash) return 0
-      return await stores.holding([region], async () => {
-        const store: BlockStore = await stores.existing(region)
-        const storedBytes = await store.write('block', hash, content)
-        // Also when it was there: it may have come by a capture that has not committed yet.
-        await (store.settle ? store.settle('block', hash) : store.commit())
-        stores.recent(region).remember('blocks', hash)
-        return storedBytes
-      })
+      const write = async (store: BlockStore) => ({ hash, storedBytes: await store.write('block', hash, content) })
+      return (await keep(region, write)).storedBytes
+    },
+
+    async putSealed(region, content, sealKey) {
+      if (content.length !== blockBytes) throw new RangeError(`a block has ${blockBytes} bytes, not ${content.length}`)
+      if (isZeroBlock(content)) return { hash: zeroHash, storedBytes: 0 }
+      return await keep(region, (store) => blockAccess(sealKey).write(store, content))
     },
 
     assemble: (request, progress = {}) =>

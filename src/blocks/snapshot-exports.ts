@@ -1,12 +1,14 @@
 /** Serves snapshots from the regions' stores as NBD exports, block by block as they are asked for. */
 import type { Log } from '../lib/log.ts'
+import type { MasterKey } from '../lib/master-key.ts'
 import type { BlockCache } from './block-cache.ts'
-import { type ExportName, parseExportName, regionStorePath } from './export-name.ts'
+import { type ExportName, parseExportName, regionStorePath, unwrapKey } from './export-name.ts'
 import { blockBytes, blocksPerLeaf, type LeafRef, leafSpanBytes, type Root } from './format.ts'
 import { openLocalStore } from './local-store.ts'
 import type { Extent } from './nbd/client.ts'
 import type { NbdExport, NbdExports, Piece } from './nbd/exports.ts'
 import { allocation } from './nbd/protocol.ts'
+import { type BlockAccess, blockAccess } from './sealed-block.ts'
 import { readRoot } from './snapshot-objects.ts'
 import type { BlockStore } from './store.ts'
 import type { VolumeCounter, VolumeCounters } from './volume-reads.ts'
@@ -20,6 +22,8 @@ export interface SnapshotExportsOptions {
   regionsDir: string
   cache: BlockCache
   counters: VolumeCounters
+  /** Reads the master key, which opens the keys of sealed snapshots. Throws when there is none. */
+  masterKey: () => Promise<MasterKey>
   log: Log
 }
 
@@ -32,15 +36,17 @@ export class SnapshotExports implements NbdExports {
 
   async open(text: string): Promise<NbdExport> {
     const name = parseExportName(text)
-    if (!name) throw new Error('export names are REGION/ROOT/VOLUME')
-    const { regionsDir, cache, counters, log } = this.#options
+    if (!name) throw new Error('export names are REGION/ROOT/VOLUME or REGION/ROOT/VOLUME/KEY')
+    const { regionsDir, cache, counters, masterKey, log } = this.#options
+    const { wrappedKey, ...about } = name
     try {
+      const access = blockAccess(wrappedKey === null ? null : unwrapKey(await masterKey(), name))
       const store = await openLocalStore({ directory: regionStorePath(regionsDir, name.region), access: 'read' })
       const root = await readRoot(store, name.root)
       const counter = await counters.acquire(name.volumeId, name.root)
-      return new SnapshotExport(name, root, { store, cache, counter, counters, log })
+      return new SnapshotExport(about, root, { store, access, cache, counter, counters, log })
     } catch (error) {
-      log.error({ ...name, err: error }, `root ${name.root} cannot be served`)
+      log.error({ ...about, err: error }, `root ${name.root} cannot be served`)
       throw error
     }
   }
@@ -48,6 +54,7 @@ export class SnapshotExports implements NbdExports {
 
 interface ExportParts {
   store: BlockStore
+  access: BlockAccess
   cache: BlockCache
   counter: VolumeCounter
   counters: VolumeCounters
@@ -56,14 +63,14 @@ interface ExportParts {
 
 class SnapshotExport implements NbdExport {
   readonly sizeBytes: number
-  readonly #name: ExportName
+  readonly #name: Omit<ExportName, 'wrappedKey'>
   readonly #leaves: ReadonlyMap<number, LeafRef>
   readonly #parts: ExportParts
   /** Where the last read ended; none yet. */
   #lastBlock: number | undefined
   #readingAhead = 0
 
-  constructor(name: ExportName, root: Root, parts: ExportParts) {
+  constructor(name: Omit<ExportName, 'wrappedKey'>, root: Root, parts: ExportParts) {
     this.sizeBytes = root.sizeBytes
     this.#name = name
     this.#leaves = new Map(root.leaves.map((leaf) => [leaf.index, leaf]))
@@ -120,13 +127,13 @@ class SnapshotExport implements NbdExport {
 
   /** The block's content, null for zeros. Whatever is wrong with it is logged here, where the block is known. */
   async #fetch(block: number): Promise<Buffer | null> {
-    const { store, cache, counter, log } = this.#parts
+    const { store, access, cache, counter, log } = this.#parts
     const ref = this.#leaves.get(Math.floor(block / blocksPerLeaf))
     if (!ref) return null
     try {
       const hash = (await cache.leaf(store, ref, this.sizeBytes)).hashAt(block % blocksPerLeaf)
       if (hash === undefined) return null
-      const content = await cache.block(store, hash)
+      const content = await cache.block(store, hash, access)
       counter.countFetched(block)
       return content
     } catch (error) {

@@ -15,7 +15,7 @@ export interface BlockStore {
   /** Names the store in messages. */
   readonly where: string
   has(kind: ObjectKind, hash: Hash): Promise<boolean>
-  /** The object's content, checked against its name. Throws {@link MissingObject} or {@link CorruptObject}. */
+  /** The object's content (of a sealed block: the sealed bytes), checked against its name. Throws {@link MissingObject} or {@link CorruptObject}. */
   read(kind: ObjectKind, hash: Hash): Promise<Buffer>
   /** Stores content under its hash unless it is there; the bytes written (0 when it was there). Durable after {@link commit}. */
   write(kind: ObjectKind, hash: Hash, content: Buffer): Promise<number>

@@ -75,6 +75,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   const machines = await createSimulatedDriver({ machinesDir: home.machinesDir, clock, growLayer: disks.growLayer })
   const blocks = createSnapshotBlocks({
     ...home,
+    masterKey,
     server: {
       start: ({ script, args, logPath }) => startDetached(process.execPath, [script, ...args], { logPath }),
       isAlive,

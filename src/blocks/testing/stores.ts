@@ -2,6 +2,7 @@
 import { run } from '../../lib/programs.ts'
 import { blockBytes, blocksPerLeaf, encodeLeaf, encodeRoot, hashOf, isZeroBlock, type LeafRef } from '../format.ts'
 import { type LocalStore, type LocalStoreOptions, openLocalStore } from '../local-store.ts'
+import { blockAccess } from '../sealed-block.ts'
 import type { BlockStore, Hash } from '../store.ts'
 
 /** As the composition root gives it. */
@@ -46,15 +47,16 @@ export async function putSnapshot(
   store: BlockStore,
   sizeBytes: number,
   blocks: ReadonlyMap<number, Buffer>,
+  sealKey: Buffer | null = null,
 ): Promise<Hash> {
+  const access = blockAccess(sealKey)
   const drafts = new Map<number, (Hash | undefined)[]>()
   for (const [place, content] of blocks) {
     if (isZeroBlock(content)) continue
     const index = Math.floor(place / blocksPerLeaf)
     const names = drafts.get(index) ?? []
-    names[place % blocksPerLeaf] = hashOf(content)
+    names[place % blocksPerLeaf] = (await access.write(store, content)).hash
     drafts.set(index, names)
-    await store.write('block', hashOf(content), content)
   }
   const leaves: LeafRef[] = []
   for (const [index, names] of [...drafts].sort(([a], [b]) => a - b)) {
