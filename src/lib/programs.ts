@@ -5,7 +5,7 @@
  * A process that outlives us is known by its id **and** its start time, so that a recycled id is never taken for it.
  */
 import { execFile, spawn } from 'node:child_process'
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, statfsSync, writeSync } from 'node:fs'
 
 /** A process that may outlive this one. `startTicks` is field 22 of /proc/PID/stat. */
 export interface ProcessRef {
@@ -71,7 +71,12 @@ export interface StartOptions {
   logPath: string
   cwd?: string
   env?: NodeJS.ProcessEnv
+  /** Open files that the program gets as its own, numbered from {@link firstInheritedFd}. */
+  inherits?: readonly number[]
 }
+
+/** The first number that is free beside standard input, output and error. */
+export const firstInheritedFd = 3
 
 /** Starts a program in its own session, so that it outlives us. Resolves once it was executed. */
 export function startDetached(program: string, args: readonly string[], options: StartOptions): Promise<ProcessRef> {
@@ -81,7 +86,7 @@ export function startDetached(program: string, args: readonly string[], options:
       cwd: options.cwd,
       env: options.env ?? process.env,
       detached: true,
-      stdio: ['ignore', log, log],
+      stdio: ['ignore', log, log, ...(options.inherits ?? [])],
     })
     closeSync(log)
     child.once('error', (error) => reject(new ProgramError(program, null, error.message, error)))
@@ -90,6 +95,46 @@ export function startDetached(program: string, args: readonly string[], options:
       resolve({ pid: child.pid!, startTicks: startTicksOf(child.pid!) ?? 0 })
     })
   })
+}
+
+/** Texts that a program reads as open files without anybody else seeing them. */
+export interface SecretFiles {
+  fds: readonly number[]
+  /** Empties and closes them: for the time after the program has read them. */
+  wipe(): void
+}
+
+const memoryFolder = '/dev/shm'
+const memoryFilesystem = 0x01021994
+/** Linux's flag for a file that has no name; Node's constants lack it. */
+const withoutName = 0o20000000 | constants.O_DIRECTORY
+
+/**
+ * Puts each text into a file that lies in memory and has no name. Unlike a pipe it can be opened by its number
+ * (`/dev/fd/3`), which programs do that want a file, and that fails with the sockets that Node takes for pipes.
+ */
+export function secretFiles(texts: readonly string[]): SecretFiles {
+  const fds: number[] = []
+  const wipe = () => {
+    for (const fd of fds.splice(0)) {
+      ftruncateSync(fd)
+      closeSync(fd)
+    }
+  }
+  try {
+    if (texts.length > 0 && statfsSync(memoryFolder).type !== memoryFilesystem) {
+      throw new Error(`${memoryFolder} does not lie in memory: a secret cannot be handed to a program there`)
+    }
+    for (const text of texts) {
+      const fd = openSync(memoryFolder, withoutName | constants.O_RDWR, 0o600)
+      fds.push(fd)
+      writeSync(fd, text, 0)
+    }
+    return { fds: [...fds], wipe }
+  } catch (error) {
+    wipe()
+    throw error
+  }
 }
 
 /** The start time of a living process, in clock ticks since boot; undefined when there is none, or a zombie only. */

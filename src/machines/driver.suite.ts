@@ -1,14 +1,19 @@
 /**
  * What every machine driver must do. A driver adopts it with a {@link DriverHarness}; see `driver.test.ts`.
  */
+import { readdir, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { systemClock, waitFor } from '../lib/clock.ts'
-import type { MachineDriver, MachineSpec, MachineStatus } from './driver.ts'
+import { systemRandom } from '../lib/random.ts'
+import type { DiskKey, MachineDriver, MachineSpec, MachineStatus } from './driver.ts'
 
 export interface GuestWish {
   ignoresPowerButton?: boolean
   /** How many disks; one when not said. */
   disks?: number
+  /** What the disks are sealed with. */
+  key?: DiskKey
 }
 
 export interface DriverHarness {
@@ -17,7 +22,9 @@ export interface DriverHarness {
   /** A machine with a guest that boots within seconds, and the files that it needs. */
   spec(id: string, wish?: GuestWish): Promise<MachineSpec>
   /** Makes an empty layer for a disk and tells its path. */
-  newLayer(name: string): Promise<string>
+  newLayer(name: string, key?: DiskKey): Promise<string>
+  /** Where the driver keeps what it must know of a machine. */
+  machineFolder(id: string): string
   /** The same machine, or its host, made so that the next start fails; and a part of the reason that must be told. */
   broken(driver: MachineDriver, spec: MachineSpec): Promise<{ spec: MachineSpec; reason: RegExp }>
   /** Makes sure that the guest does not let go of that disk. */
@@ -275,6 +282,33 @@ export function machineDriverSuite(name: string, createHarness: () => Promise<Dr
       await driver.start(await harness.spec(second))
       await driver.plugDisk(second, spec.disks[1]!)
       expect(await driver.unplugDisk(first, 'vol-0000000000000dead', { force: false })).toBe(true)
+    })
+
+    it('runs on sealed disks, which come, grow, freeze and go like others, also in the next daemon', async () => {
+      const key = systemRandom.bytes(32)
+      const spec = await harness.spec(first, { disks: 2, key })
+      const [root, data] = spec.disks
+      await driver.start({ ...spec, disks: [root!] })
+      await boots(1)
+      await driver.plugDisk(first, data!)
+      await reopen()
+      await driver.plugDisk(first, data!)
+      for (const round of [1, 2]) {
+        const tops = spec.disks.map(async ({ volumeId }) => ({
+          volumeId,
+          newLayerPath: await harness.newLayer(`${volumeId}-${round}`, key),
+        }))
+        await driver.freeze(first, await Promise.all(tops))
+      }
+      await driver.resizeDisk(first, data!.volumeId, 128 * 1024 ** 2)
+      expect(await driver.unplugDisk(first, data!.volumeId, { force: true })).toBe(true)
+      expect(await driver.inspect(first)).toMatchObject({ state: 'running' })
+      for (const name of await readdir(harness.machineFolder(first))) {
+        const content = await readFile(join(harness.machineFolder(first), name))
+        for (const form of [key, key.toString('hex'), key.toString('base64'), JSON.stringify([...key])]) {
+          expect(content.includes(form), name).toBe(false)
+        }
+      }
     })
 
     it('refuses to change a disk that the machine has not', async () => {

@@ -23,11 +23,16 @@ machineDriverSuite('simulated', async (): Promise<DriverHarness> => {
       if (wish.ignoresPowerButton) driver?.faults.ignorePowerButton(id)
       const disks = Array.from({ length: wish.disks ?? 1 }, (_, slot) => {
         const volumeId = `vol-${slot}`.padEnd(21, '0')
-        return { volumeId, slot, chain: { base: null, layers: [join(folder, `${volumeId}.qcow2`)], key: null } }
+        return {
+          volumeId,
+          slot,
+          chain: { base: null, layers: [join(folder, `${volumeId}.qcow2`)], key: wish.key ?? null },
+        }
       })
       const nic = { mac: '02:00:00:00:00:01', attachment: { kind: 'none' } } as const
       return { id, vcpus: 1, memoryMib: 512, instanceType: 't3.nano', disks, nic }
     },
+    machineFolder: (id) => join(folder, id),
     newLayer: async (name) => join(folder, `${name}.top.qcow2`),
     broken: async (driver, spec) => {
       faultsOf(driver).failNextStart('the host is on fire')

@@ -129,6 +129,14 @@ export interface MachineDriver {
   close(): Promise<void>
 }
 
+/** An NBD export on a unix socket. */
+export interface ServedDisk {
+  socketPath: string
+  exportName: string
+  /** Ends the server. What was flushed before is in the file. */
+  close(): Promise<void>
+}
+
 /** Work on disk files that no machine holds. One real implementation (qemu-img, qemu-storage-daemon) serves both drivers. */
 export interface DiskTools {
   /**
@@ -142,10 +150,9 @@ export interface DiskTools {
    * Serves a frozen chain read-only over NBD on a unix socket, with the meta contexts `base:allocation` and
    * `qemu:allocation-depth` (1 = the top layer). Works while a machine writes above it. `close` ends the server.
    */
-  openForReading(
-    chain: DiskChain,
-    sizeBytes: number,
-  ): Promise<{ socketPath: string; exportName: string; close(): Promise<void> }>
+  openForReading(chain: DiskChain, sizeBytes: number): Promise<ServedDisk>
+  /** Serves one sealed file (of {@link createLayer}) for writing, with nothing under it. Nobody else may have it open. */
+  openForWriting(path: string, sizeBytes: number, key: DiskKey): Promise<ServedDisk>
   /** Bytes that those files take on the host. */
   usage(paths: readonly string[]): Promise<DiskUsage>
 }

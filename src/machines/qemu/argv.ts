@@ -11,6 +11,7 @@ import type { NicAttachment } from '../../network/driver.ts'
 import type { MachineDisk, MachineSpec } from '../driver.ts'
 import { writableChain } from './disk-chain.ts'
 import { diskDevice } from './disk-device.ts'
+import { secretArguments, secretsOf } from './disk-secrets.ts'
 
 /** What this host's QEMU can do; found by trying (accelerator.ts). */
 export interface HostFacts {
@@ -47,6 +48,7 @@ const diskPorts = limits.disksPerInstance
 const firstPortSlot = 0x10
 const functionsPerSlot = 8
 
+/** The process inherits the keys of sealed disks, in the order of `secretsOf`. */
 export function machineArguments(spec: MachineSpec, paths: MachinePaths, host: HostFacts): string[] {
   check(spec)
   return [
@@ -73,6 +75,7 @@ export function machineArguments(spec: MachineSpec, paths: MachinePaths, host: H
     ['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-pci,rng=rng,bus=pcie.0,addr=0x4,disable-legacy=on'],
     ...network(spec.nic.mac, spec.nic.attachment),
     ...Array.from({ length: diskPorts }, (_, slot) => ['-device', rootPort(slot)]),
+    ...secretArguments('-object', secretsOf(spec.disks)),
     ...spec.disks.flatMap(disk),
     ...sandbox(spec.nic.attachment, host),
   ].flat()

@@ -46,14 +46,32 @@ export function deviceNode(volumeId: string, under: string): BlockNode {
   return { driver: 'raw', 'node-name': deviceNodeName(volumeId), discard: 'unmap', file: under }
 }
 
-/** The layer that the guest writes. Blocks of zeros that it writes, and what it discards, take no room. */
-export function writableLayer(volumeId: string, path: string, backing: string | null): BlockNode {
+/** One file of a disk. A sealed one is opened with the disk's secret, which the process must have already. */
+interface LayerFile {
+  path: string
+  isSealed: boolean
+}
+
+/** The secret object that holds a disk's key. */
+export function secretName(volumeId: string): string {
+  return `${diskSerial(volumeId)}.key`
+}
+
+const seal = (volumeId: string, isSealed: boolean) =>
+  isSealed ? { encrypt: { format: 'luks', 'key-secret': secretName(volumeId) } } : {}
+
+/**
+ * The layer that the guest writes. Blocks of zeros that it writes, and what it discards, take no room: which parts of a
+ * sealed disk are in use can be seen from outside.
+ */
+export function writableLayer(volumeId: string, { path, isSealed }: LayerFile, backing: string | null): BlockNode {
   const name = layerNodeName(volumeId, path)
   return {
     driver: 'qcow2',
     'node-name': name,
     discard: 'unmap',
     'detect-zeroes': 'unmap',
+    ...seal(volumeId, isSealed),
     backing,
     file: { driver: 'file', 'node-name': fileOf(name), filename: path, discard: 'unmap' },
   }
@@ -61,7 +79,7 @@ export function writableLayer(volumeId: string, path: string, backing: string | 
 
 export function frozenLayer(
   volumeId: string,
-  path: string,
+  { path, isSealed }: LayerFile,
   backing: string | null,
   locking: 'auto' | 'off' = 'auto',
 ): BlockNode {
@@ -70,6 +88,7 @@ export function frozenLayer(
     driver: 'qcow2',
     'node-name': name,
     'read-only': true,
+    ...seal(volumeId, isSealed),
     backing,
     file: { driver: 'file', 'node-name': fileOf(name), filename: path, 'read-only': true, locking },
   }
@@ -85,15 +104,13 @@ export function reopened(layer: BlockNode, backing: string): BlockNode {
 export const baseNodeName = (volumeId: string, base: NonNullable<DiskChain['base']>) =>
   `${diskSerial(volumeId)}.${'path' in base ? 'local' : 'base'}`
 
-export function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>): BlockNode {
+export function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>, isSealed: boolean): BlockNode {
   const common = { 'node-name': baseNodeName(volumeId, base), 'read-only': true }
   // The file does not change any more, and a snapshot's reader may open it at the same time.
   if ('path' in base) {
-    return {
-      driver: 'raw',
-      ...common,
-      file: { driver: 'file', filename: base.path, 'read-only': true, locking: 'off' },
-    }
+    const file = { driver: 'file', filename: base.path, 'read-only': true, locking: 'off' }
+    if (isSealed) return { driver: 'qcow2', ...common, ...seal(volumeId, true), backing: null, file }
+    return { driver: 'raw', ...common, file }
   }
   return {
     driver: 'nbd',
@@ -110,8 +127,8 @@ export function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>)
  * copy-on-read filter: what was read once from the block server is read from the top layer ever after.
  */
 export function writableChain(volumeId: string, chain: DiskChain): BlockNode[] {
-  const nodes = stack(volumeId, chain, (path, backing, isTop) =>
-    isTop ? writableLayer(volumeId, path, backing) : frozenLayer(volumeId, path, backing),
+  const nodes = stack(volumeId, chain, (file, backing, isTop) =>
+    isTop ? writableLayer(volumeId, file, backing) : frozenLayer(volumeId, file, backing),
   )
   if (chain.base && !('path' in chain.base)) {
     const file = nodes.at(-1)!['node-name']
@@ -127,19 +144,19 @@ export const copyOnReadName = (volumeId: string) => `${diskSerial(volumeId)}.cor
  * frozen layers do not change.
  */
 export function readableChain(volumeId: string, chain: DiskChain): BlockNode[] {
-  return stack(volumeId, chain, (path, backing) => frozenLayer(volumeId, path, backing, 'off'))
+  return stack(volumeId, chain, (file, backing) => frozenLayer(volumeId, file, backing, 'off'))
 }
 
 function stack(
   volumeId: string,
   chain: DiskChain,
-  layer: (path: string, backing: string | null, isTop: boolean) => BlockNode,
+  layer: (file: LayerFile, backing: string | null, isTop: boolean) => BlockNode,
 ): BlockNode[] {
-  if (chain.key) throw new Error('sealed disks cannot be opened yet')
   if (chain.layers.length === 0) throw new Error(`the disk ${volumeId} has no layer`)
-  const nodes = chain.base ? [baseNode(volumeId, chain.base)] : []
+  const isSealed = chain.key !== null
+  const nodes = chain.base ? [baseNode(volumeId, chain.base, isSealed)] : []
   for (const [index, path] of chain.layers.entries()) {
-    nodes.push(layer(path, nodes.at(-1)?.['node-name'] ?? null, index === chain.layers.length - 1))
+    nodes.push(layer({ path, isSealed }, nodes.at(-1)?.['node-name'] ?? null, index === chain.layers.length - 1))
   }
   return nodes
 }

@@ -19,7 +19,7 @@ import type { DiskChain, MachineDriver, MachineSpec } from '../driver.ts'
 import { createQemuDriver } from './driver.ts'
 import { processesWith } from './process-table.ts'
 import { counterOffset, guestStrideBytes } from './test-guest.ts'
-import { createQemuHarness, type QemuHarness, testDiskBytes } from './test-harness.ts'
+import { createQemuHarness, type QemuHarness, serveRaw, testDiskBytes } from './test-harness.ts'
 
 const id = 'i-0000000000000000a'
 const rootVolume = 'vol-0000000000000000a'
@@ -68,24 +68,6 @@ async function counterOf(chain: DiskChain, sizeBytes = testDiskBytes): Promise<n
   }
 }
 
-/** A block server with one export, `base`, as the real one: it can be killed and started again. */
-async function serveRaw(raw: string, socketPath: string): Promise<ProcessRef> {
-  await rm(socketPath, { force: true })
-  const args = [
-    '--persistent',
-    '--read-only',
-    '--shared=8',
-    '--format=raw',
-    '--export-name=base',
-    '--socket',
-    socketPath,
-    raw,
-  ]
-  const server = await startDetached('qemu-nbd', args, { logPath: join(harness.folder, 'nbd.log') })
-  await waitFor(systemClock, () => (existsSync(socketPath) ? true : undefined), timing)
-  return server
-}
-
 async function machineOnBase(
   sizeBytes: number,
 ): Promise<{ spec: MachineSpec; server: ProcessRef; raw: string; socketPath: string }> {
@@ -95,7 +77,7 @@ async function machineOnBase(
   for (let at = guestStrideBytes; at < sizeBytes; at += guestStrideBytes) await file.write('data', at)
   await file.close()
   const socketPath = join(harness.folder, 'base.sock')
-  const server = await serveRaw(raw, socketPath)
+  const server = await serveRaw(raw, socketPath, harness.folder)
   const layer = join(harness.folder, 'root.qcow2')
   await harness.tools.createLayer(layer, sizeBytes, null)
   const chain = { base: { socketPath, exportName: 'base' }, layers: [layer], key: null }
@@ -214,7 +196,7 @@ describe('trouble of the host', () => {
     await systemClock.sleep(700)
     expect(await ticks()).toBe(stuck)
     expect(await driver.inspect(id)).toMatchObject({ state: 'running' })
-    const again = await serveRaw(raw, socketPath)
+    const again = await serveRaw(raw, socketPath, harness.folder)
     try {
       await goesOn()
       expect(await consoleText()).not.toContain('tick!')

@@ -3,6 +3,7 @@
  * it, and goes on writing to the new layers; what lies below does not change any more.
  */
 import { isLayerNode, layerNodeName, writableLayer } from './disk-chain.ts'
+import { hasSecret } from './disk-secrets.ts'
 import type { QmpConnection } from './qmp.ts'
 
 interface NamedNode {
@@ -34,7 +35,8 @@ export async function freezeDisks(
       if (known && known.backing_file_depth > 0) continue
       const node = topLayer(nodes, volumeId, overlay)
       if (!known) {
-        await qmp.execute('blockdev-add', writableLayer(volumeId, newLayerPath, null))
+        const layer = { path: newLayerPath, isSealed: await hasSecret(qmp, volumeId) }
+        await qmp.execute('blockdev-add', writableLayer(volumeId, layer, null))
         added.push(overlay)
       }
       overlays.push({ node, overlay })

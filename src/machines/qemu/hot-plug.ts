@@ -1,5 +1,6 @@
 /** Disks that come, go, grow and are held back while the machine runs. Everything here may be asked for again. */
 import { type Clock, waitFor } from '../../lib/clock.ts'
+import { messageOf } from '../../lib/errors.ts'
 import type { DiskLimits, MachineDisk } from '../driver.ts'
 import {
   baseNode,
@@ -17,6 +18,7 @@ import {
   writableLayer,
 } from './disk-chain.ts'
 import { devicePathOfIo, diskDevice, peripheralPath } from './disk-device.ts'
+import { addSecret, explained, removeSecret } from './disk-secrets.ts'
 import type { QmpConnection } from './qmp.ts'
 
 /** How long a guest may take to let go of a disk before the caller is told that it has not yet. */
@@ -37,7 +39,7 @@ interface SizedNode extends NamedNode {
 }
 
 export async function plugDisk(qmp: QmpConnection, disk: MachineDisk): Promise<void> {
-  const { volumeId } = disk
+  const { volumeId, chain } = disk
   if (await isPlugged(qmp, volumeId)) {
     if (!(await wasTaken(qmp, volumeId))) return
     throw new Error(
@@ -45,14 +47,15 @@ export async function plugDisk(qmp: QmpConnection, disk: MachineDisk): Promise<v
     )
   }
   // Left by somebody who was killed between the nodes and the device.
-  await removeNodes(qmp, volumeId)
+  await release(qmp, volumeId)
   try {
-    for (const node of writableChain(volumeId, disk.chain)) await qmp.execute('blockdev-add', node, openTimeoutMs)
+    if (chain.key) await addSecret(qmp, { volumeId, key: chain.key })
+    for (const node of writableChain(volumeId, chain)) await qmp.execute('blockdev-add', node, openTimeoutMs)
     await qmp.execute('device_add', diskDevice(disk))
     if (disk.limits) await limitDisk(qmp, volumeId, disk.limits)
   } catch (error) {
-    if (!(await isPlugged(qmp, volumeId))) await removeNodes(qmp, volumeId)
-    throw error
+    if (!(await isPlugged(qmp, volumeId))) await release(qmp, volumeId)
+    throw new Error(explained(messageOf(error)), { cause: error })
   }
 }
 
@@ -76,8 +79,14 @@ export async function unplugDisk(
       return force
     }
   }
-  await removeNodes(qmp, volumeId)
+  await release(qmp, volumeId)
   return true
+}
+
+/** Lets go of all that a disk without a device has left. */
+async function release(qmp: QmpConnection, volumeId: string): Promise<void> {
+  await removeNodes(qmp, volumeId)
+  await removeSecret(qmp, volumeId)
 }
 
 const voidNodeName = (volumeId: string) => `${diskSerial(volumeId)}.void`
@@ -96,6 +105,7 @@ async function takeAway(qmp: QmpConnection, volumeId: string): Promise<void> {
   }
   await qmp.execute('blockdev-reopen', { options: [deviceNode(volumeId, name)] }, changeTimeoutMs)
   await removeNodes(qmp, volumeId, [name, deviceNodeName(volumeId)])
+  await removeSecret(qmp, volumeId)
 }
 
 export async function resizeDisk(qmp: QmpConnection, volumeId: string, sizeBytes: number): Promise<void> {
@@ -119,14 +129,15 @@ export async function limitDisk(qmp: QmpConnection, volumeId: string, limits: Di
  * that is local anyway.
  */
 export async function localizeBase(qmp: QmpConnection, { volumeId, chain }: MachineDisk): Promise<void> {
-  const { base, layers } = chain
+  const { base, layers, key } = chain
   if (!base || !('path' in base)) throw new Error(`${volumeId} has no local base`)
   if (!(await isPlugged(qmp, volumeId))) throw new Error(`the machine has no disk ${volumeId}`)
   const served = baseNodeName(volumeId, { socketPath: '', exportName: '' })
   if (!(await hasNode(qmp, served))) return
   const local = baseNodeName(volumeId, base)
-  if (!(await hasNode(qmp, local))) await qmp.execute('blockdev-add', baseNode(volumeId, base))
-  const lowest = layers[0]!
+  const isSealed = key !== null
+  if (!(await hasNode(qmp, local))) await qmp.execute('blockdev-add', baseNode(volumeId, base, isSealed))
+  const lowest = { path: layers[0]!, isSealed }
   const layer = layers.length === 1 ? writableLayer(volumeId, lowest, null) : frozenLayer(volumeId, lowest, null)
   const device = deviceNode(volumeId, layerNodeName(volumeId, layers.at(-1)!))
   await qmp.execute('blockdev-reopen', { options: [reopened(layer, local), device] }, changeTimeoutMs)

@@ -13,6 +13,7 @@ import { readConsole, trimConsole } from '../console-file.ts'
 import type { DiskLimits, MachineDisk, MachineSpec, MachineStatus } from '../driver.ts'
 import { qemuProgram } from './accelerator.ts'
 import { type HostFacts, type MachinePaths, machineArguments } from './argv.ts'
+import { explained, inheritedSecrets, secretsOf } from './disk-secrets.ts'
 import { freezeDisks } from './freeze.ts'
 import { limitDisk, localizeBase, plugDisk, resizeDisk, unplugDisk } from './hot-plug.ts'
 import { runState, statusOf } from './machine-status.ts'
@@ -223,10 +224,18 @@ export class QemuMachine {
     await writeFile(this.paths.qemuLog, '', { mode: 0o600 })
     const { attachment } = spec.nic
     const enter = attachment.kind === 'tap' ? attachment.enter : []
-    const [program, ...args] = [...enter, qemuProgram, ...machineArguments(spec, this.paths, this.#context.host)]
+    const qemu = machineArguments(spec, this.paths, this.#context.host)
+    const [program, ...args] = [...enter, qemuProgram, ...qemu]
     signal.throwIfAborted()
     await writeFile(this.paths.pidFile, '', { mode: 0o600 })
-    const process = await startDetached(program!, args, { logPath: this.paths.qemuLog })
+    const secrets = inheritedSecrets(secretsOf(spec.disks))
+    let process: ProcessRef
+    try {
+      process = await startDetached(program!, args, { logPath: this.paths.qemuLog, inherits: secrets.fds })
+    } catch (error) {
+      secrets.wipe()
+      throw error
+    }
     // A process cannot be found by its arguments in the instant in which it is executed.
     this.#known = process
     try {
@@ -238,7 +247,9 @@ export class QemuMachine {
       if (this.#context.closed.aborted) throw error
       await this.#kill(process)
       if (!this.#search()) await rm(this.paths.pidFile, { force: true })
-      throw new Error(`${this.id} did not start: ${messageOf(error)}`, { cause: error })
+      throw new Error(`${this.id} did not start: ${explained(messageOf(error))}`, { cause: error })
+    } finally {
+      secrets.wipe()
     }
     this.#context.log.info({ machine: this.id, pid: process.pid }, 'machine started')
   }

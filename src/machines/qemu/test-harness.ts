@@ -1,13 +1,14 @@
 /** Real machines for tests: folders of their own, disks that boot the test guest, and nothing left at the end. */
+import { existsSync } from 'node:fs'
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { systemClock } from '../../lib/clock.ts'
+import { systemClock, waitFor } from '../../lib/clock.ts'
 import { silentLog } from '../../lib/log.ts'
-import { run } from '../../lib/programs.ts'
+import { type ProcessRef, run, startDetached } from '../../lib/programs.ts'
 import { systemRandom } from '../../lib/random.ts'
 import type { DriverHarness } from '../driver.suite.ts'
-import type { MachineDisk, MachineDriver, MachineSpec } from '../driver.ts'
+import type { DiskKey, MachineDisk, MachineDriver, MachineSpec } from '../driver.ts'
 import { createDiskTools, type HostDiskTools } from './disk-tools.ts'
 import { createQemuDriver } from './driver.ts'
 import { bootSector, type TestGuest } from './test-guest.ts'
@@ -20,8 +21,8 @@ export interface QemuHarness extends DriverHarness {
   tools: HostDiskTools
   /** A raw file with the guest in its first sector. */
   rawDisk(name: string, guest: TestGuest, sizeBytes?: number): Promise<string>
-  /** A disk of one layer that holds everything. */
-  disk(volumeId: string, slot: number, guest: TestGuest): Promise<MachineDisk>
+  /** A disk of one layer that holds everything, sealed when there is a key. */
+  disk(volumeId: string, slot: number, guest: TestGuest, key?: DiskKey | null): Promise<MachineDisk>
   machine(id: string, disks: readonly MachineDisk[]): MachineSpec
 }
 
@@ -39,12 +40,26 @@ export async function createQemuHarness(): Promise<QemuHarness> {
     return path
   }
 
-  async function disk(volumeId: string, slot: number, guest: TestGuest): Promise<MachineDisk> {
+  async function disk(
+    volumeId: string,
+    slot: number,
+    guest: TestGuest,
+    key: DiskKey | null = null,
+  ): Promise<MachineDisk> {
     const raw = await rawDisk(volumeId, guest)
     const layer = join(folder, `${volumeId}.qcow2`)
-    await run('qemu-img', ['convert', '-q', '-f', 'raw', '-O', 'qcow2', raw, layer])
+    if (key) await writeSealed(layer, raw, key)
+    else await run('qemu-img', ['convert', '-q', '-f', 'raw', '-O', 'qcow2', raw, layer])
     await rm(raw)
-    return { volumeId, slot, chain: { base: null, layers: [layer], key: null } }
+    return { volumeId, slot, chain: { base: null, layers: [layer], key } }
+  }
+
+  async function writeSealed(layer: string, raw: string, key: DiskKey): Promise<void> {
+    await tools.createLayer(layer, testDiskBytes, key)
+    const target = await tools.openForWriting(layer, testDiskBytes, key)
+    const options = `driver=nbd,server.type=unix,server.path=${target.socketPath},export=${target.exportName}`
+    await run('qemu-img', ['convert', '-q', '-n', '-f', 'raw', '--target-image-opts', raw, options])
+    await target.close()
   }
 
   function machine(id: string, disks: readonly MachineDisk[]): MachineSpec {
@@ -71,6 +86,7 @@ export async function createQemuHarness(): Promise<QemuHarness> {
     rawDisk,
     disk,
     machine,
+    machineFolder: (id) => join(folder, 'machines', id),
     open: openDriver,
     bootLine: /boot\r\n/,
     spec: async (id, wish = {}) => {
@@ -78,13 +94,13 @@ export async function createQemuHarness(): Promise<QemuHarness> {
         `vol-${id.slice(-8)}${slot}`.padEnd(21, '0'),
       )
       const disks = volumeIds.map((volumeId, slot) =>
-        disk(volumeId, slot, { ignoresPowerButton: wish.ignoresPowerButton }),
+        disk(volumeId, slot, { ignoresPowerButton: wish.ignoresPowerButton }, wish.key),
       )
       return machine(id, await Promise.all(disks))
     },
-    newLayer: async (name) => {
+    newLayer: async (name, key) => {
       const path = join(folder, `${name}.top.qcow2`)
-      await tools.createLayer(path, testDiskBytes, null)
+      await tools.createLayer(path, testDiskBytes, key ?? null)
       return path
     },
     broken: async (_driver, spec) => {
@@ -105,4 +121,22 @@ export async function createQemuHarness(): Promise<QemuHarness> {
       await rm(folder, { recursive: true, force: true })
     },
   }
+}
+
+/** A block server with one export, `base`, as the real one: it can be killed and started again. */
+export async function serveRaw(raw: string, socketPath: string, folder: string): Promise<ProcessRef> {
+  await rm(socketPath, { force: true })
+  const args = [
+    '--persistent',
+    '--read-only',
+    '--shared=8',
+    '--format=raw',
+    '--export-name=base',
+    '--socket',
+    socketPath,
+    raw,
+  ]
+  const server = await startDetached('qemu-nbd', args, { logPath: join(folder, 'nbd.log') })
+  await waitFor(systemClock, () => (existsSync(socketPath) ? true : undefined), { everyMs: 20, timeoutMs: 20_000 })
+  return server
 }

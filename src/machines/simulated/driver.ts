@@ -89,7 +89,7 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
   }
 
   async function save(id: string, machine: SimulatedMachine): Promise<void> {
-    await writeFile(`${recordPath(id)}.new`, JSON.stringify(machine, null, 2))
+    await writeFile(`${recordPath(id)}.new`, JSON.stringify(withoutKeys(machine), null, 2))
     await rename(`${recordPath(id)}.new`, recordPath(id))
   }
 
@@ -272,6 +272,12 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
       switchOff: (id) => serially(id, async () => powerOffAt(id, await running(id, 'switch it off'), clock.now())),
     },
   }
+}
+
+/** What may be written down: nothing of this driver's needs the keys of disks. */
+function withoutKeys({ spec, ...machine }: SimulatedMachine): SimulatedMachine {
+  const disks = spec.disks.map((disk) => ({ ...disk, chain: { ...disk.chain, key: null } }))
+  return { ...machine, spec: { ...spec, disks } }
 }
 
 /** The id becomes a folder's name. */
