@@ -33,6 +33,7 @@ import { Snapshots } from './snapshots/snapshots.ts'
 import { StoreCheck } from './snapshots/store-check.ts'
 import { Tags } from './tags.ts'
 import { VolumeAttachments } from './volumes/attachments.ts'
+import { VolumeCopies } from './volumes/copies.ts'
 import { VolumeCreations } from './volumes/creation.ts'
 import { Hydration } from './volumes/hydration.ts'
 import { VolumeModifications } from './volumes/modifications.ts'
@@ -59,6 +60,7 @@ export interface Cloud {
   readonly objects: Objects
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
+  readonly volumeCopies: VolumeCopies
   readonly volumeAttachments: VolumeAttachments
   readonly volumeModifications: VolumeModifications
   readonly volumeStatuses: VolumeStatuses
@@ -167,6 +169,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     objects: new Objects(deps, buckets, contents),
     volumes,
     volumeCreations: new VolumeCreations(deps, volumes, snapshots),
+    volumeCopies: new VolumeCopies(deps, volumes),
     volumeAttachments: new VolumeAttachments(deps, volumes),
     volumeModifications: new VolumeModifications(deps, volumes),
     volumeStatuses: new VolumeStatuses(deps, volumes),

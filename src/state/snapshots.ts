@@ -107,16 +107,6 @@ export class SnapshotRepository {
       .execute()
   }
 
-  /** Snapshots that are still being made of that volume. */
-  pendingOf(volumeId: string): Promise<Snapshot[]> {
-    return this.#db
-      .selectFrom('snapshots')
-      .selectAll()
-      .where('volumeId', '=', volumeId)
-      .where('state', '=', 'pending')
-      .execute()
-  }
-
   /** Snapshots of a region, of all accounts, that have content there. */
   async rooted(region: string): Promise<{ id: string; rootHash: string }[]> {
     const rows = await this.#db

@@ -121,27 +121,31 @@ export class VolumeRepository {
     return rows.map((row) => row.id)
   }
 
-  /** Whether a snapshot or a copy of the volume is under way, for which it must stay. */
-  async isBeingRead(id: string): Promise<boolean> {
-    const snapshot = this.#db
+  /** A snapshot or a copy of the volume that is under way, and for which it must stay. */
+  async readerOf(id: string): Promise<string | undefined> {
+    const snapshot = await this.#db
       .selectFrom('snapshots')
       .select('id')
       .where('volumeId', '=', id)
       .where('state', '=', 'pending')
-    const copy = this.#db
+      .limit(1)
+      .executeTakeFirst()
+    if (snapshot) return snapshot.id
+    const copy = await this.#db
       .selectFrom('volumes')
       .select('id')
       .where('sourceVolumeId', '=', id)
       .where('state', '=', 'creating')
-    const rows = await snapshot.limit(1).execute()
-    return rows.length > 0 || (await copy.limit(1).execute()).length > 0
+      .limit(1)
+      .executeTakeFirst()
+    return copy?.id
   }
 
   inState(state: VolumeState): Promise<Volume[]> {
     return this.#db.selectFrom('volumes').selectAll().where('state', '=', state).execute()
   }
 
-  /** Volumes that were made of a snapshot before that time, and still need it. Oldest first. */
+  /** Volumes that were made of a snapshot before that time and still need it, and copies of such. Oldest first. */
   notHydrated(createdBefore: number, limit: number): Promise<Volume[]> {
     return this.#db
       .selectFrom('volumes')
@@ -149,7 +153,7 @@ export class VolumeRepository {
       .where('baseRoot', 'is not', null)
       .where('hydratedAt', 'is', null)
       .where('state', 'in', ['available', 'in-use'])
-      .where('createdAt', '<', createdBefore)
+      .where((eb) => eb.or([eb('createdAt', '<', createdBefore), eb('sourceVolumeId', 'is not', null)]))
       .orderBy('createdAt')
       .limit(limit)
       .execute()
@@ -206,6 +210,11 @@ export class VolumeRepository {
       .where('volumeId', '=', volumeId)
       .where('seq', '=', seq)
       .execute()
+  }
+
+  async replaceLayers(volumeId: string, rows: readonly Insertable<VolumeLayersTable>[]): Promise<void> {
+    await this.#db.deleteFrom('volumeLayers').where('volumeId', '=', volumeId).execute()
+    await insertRows(this.#db, 'volumeLayers', rows)
   }
 
   /** Those layers have files from now on. */

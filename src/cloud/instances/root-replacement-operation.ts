@@ -40,7 +40,7 @@ export function replaceRootOperation(
     const isLeaving = await state.transaction(async (tx) => {
       if ((await tx.volumes.attachmentsOfVolumes([id])).length > 0) return false
       if (task.deletesOld === 0) return !(await tx.volumes.move(id, ['in-use'], 'available'))
-      if (await tx.volumes.isBeingRead(id)) return 'wait'
+      if (await tx.volumes.readerOf(id)) return 'wait'
       await tx.volumes.move(id, ['in-use'], 'deleting')
       return true
     })

@@ -21,10 +21,10 @@ export function terminateOperation(
 ): OperationKind<Record<string, never>, unknown> {
   const { state, clock, timing } = deps
 
-  /** From then on no snapshot of the volume can be asked for; false while one that was is still being made. */
+  /** From then on no snapshot or copy of the volume can be asked for; false while one that was is still being made. */
   const leave = (volumeId: string) =>
     state.transaction(async (tx) => {
-      if ((await tx.snapshots.pendingOf(volumeId)).length > 0) return false
+      if (await tx.volumes.readerOf(volumeId)) return false
       await tx.volumes.move(volumeId, ['in-use'], 'deleting')
       return true
     })

@@ -7,7 +7,8 @@ import { messageOf } from '../../lib/errors.ts'
 import type { OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
-import { hydrateKind, type Volumes } from './volumes.ts'
+import { hydrateKind, isHydration } from './initialization.ts'
+import type { Volumes } from './volumes.ts'
 
 /** What one pass of the reconciler asks for; the next one asks for more. */
 const perPass = 20
@@ -41,7 +42,7 @@ export class Hydration {
     const { state, operations } = this.#deps
     await state.transaction(async (tx) => {
       const underway = await tx.operations.unfinishedOf(subjectId)
-      if (underway.some((operation) => operation.kind === hydrateKind)) return
+      if (underway.some((operation) => isHydration(operation.kind))) return
       await operations.enqueue(tx, { kind: hydrateKind, subjectId, accountId, region, input: {} })
     })
     operations.wake()

@@ -2,6 +2,14 @@
  * How a volume comes to hold all that it was made of. Source: "Initialize Amazon EBS volumes" in the EBS user guide.
  */
 import { KilnError } from '../../lib/errors.ts'
+import type { Volume } from '../../state/volumes.ts'
+import type { CloudDeps } from '../deps.ts'
+
+/** Fetches what a volume stands on when there is time, or when somebody asks for it. */
+export const hydrateKind = 'hydrate-volume'
+/** The same from the first moment on, at the rate that was asked for. */
+export const initializeKind = 'initialize-volume'
+export const isHydration = (kind: string) => kind === hydrateKind || kind === initializeKind
 
 /** MiB a second. */
 const rates = { min: 100, max: 300 }
@@ -20,4 +28,33 @@ export function checkInitializationRate(rate: number | null, parameter: string, 
     'InvalidParameterCombination',
     `The parameter ${parameter} is for volumes that are created from snapshots`,
   )
+}
+
+export interface Initialization {
+  method: 'default' | 'provisioned-rate' | 'volume-copy'
+  /** 0 to 100. */
+  percent: number
+  /** Known where a rate was asked for. */
+  remainingSeconds: number | null
+}
+
+const mib = 1024 ** 2
+
+/** Null for a volume that began empty. */
+export async function initializationOf(
+  { state, blocks }: Pick<CloudDeps, 'state' | 'blocks'>,
+  volume: Volume,
+): Promise<Initialization | null> {
+  const { id, region, baseRoot, hydratedAt, sourceVolumeId, initializationRate: rate } = volume
+  if (baseRoot === null && sourceVolumeId === null) return null
+  const method = sourceVolumeId !== null ? 'volume-copy' : rate === null ? 'default' : 'provisioned-rate'
+  if (baseRoot === null || hydratedAt !== null) {
+    return { method, percent: 100, remainingSeconds: rate === null ? null : 0 }
+  }
+  const underway = (await state.operations.unfinishedOf(id)).find(({ kind }) => isHydration(kind))
+  const percent = Math.min(99, underway?.progress ?? 0)
+  if (rate === null) return { method, percent, remainingSeconds: null }
+  const info = await blocks.info(region, baseRoot).catch(() => undefined)
+  const leftBytes = info && (info.dataBytes * (100 - percent)) / 100
+  return { method, percent, remainingSeconds: leftBytes === undefined ? null : Math.ceil(leftBytes / (rate * mib)) }
 }

@@ -199,6 +199,30 @@ export class VolumeDisks {
     return isThere
   }
 
+  /**
+   * Gives a new volume the frozen layers of another one under their names there, and its local base if it has one: files
+   * under both names, which nobody ever writes. They are there for good when this resolves.
+   */
+  async shareFiles(
+    layers: readonly VolumeLayer[],
+    volumeId: string,
+    { hasLocalBase }: { hasLocalBase: boolean },
+  ): Promise<void> {
+    this.#checkMade(layers)
+    const folder = this.folderOf(volumeId)
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    for (const layer of layers) {
+      await link(this.pathOf(layer), join(folder, layer.fileName)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error
+      })
+    }
+    const from = layers[0]!.volumeId
+    if (hasLocalBase && !(await this.shareBase(from, volumeId))) {
+      throw new OperationFailure(`file ${this.localBase(from).path} of volume ${from} is missing`)
+    }
+    await flush(folder)
+  }
+
   /** Whether so much can be fetched and the disk still has a tenth of itself free for what guests write. */
   async hasRoomFor(bytes: number): Promise<boolean> {
     const { bavail, blocks, bsize } = await statfs(this.#deps.volumesDir)

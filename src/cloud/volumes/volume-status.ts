@@ -3,6 +3,7 @@ import { KilnError } from '../../lib/errors.ts'
 import type { ListRequest, Page } from '../../state/listing.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { MachineStatus } from '../ports.ts'
+import { type Initialization, initializationOf } from './initialization.ts'
 import type { Volumes, VolumeView } from './volumes.ts'
 
 export interface VolumeStatus {
@@ -10,6 +11,7 @@ export interface VolumeStatus {
   status: 'ok' | 'impaired' | 'insufficient-data'
   /** What keeps the guest from its disk, for people. */
   reason: string | null
+  initialization: Initialization | null
 }
 
 export class VolumeStatuses {
@@ -27,7 +29,11 @@ export class VolumeStatuses {
     const machines = new Map(
       await Promise.all([...holders].map(async (id) => [id, await this.#deps.machines.inspect(id)] as const)),
     )
-    return { ...page, items: page.items.map((volume) => statusOf(volume, machines)) }
+    const items = page.items.map(async (volume) => ({
+      ...{ volume, ...statusOf(volume, machines) },
+      initialization: await initializationOf(this.#deps, volume),
+    }))
+    return { ...page, items: await Promise.all(items) }
   }
 
   /** For a volume whose guest was halted: it goes on where it was, once the host is well again. */
@@ -44,12 +50,15 @@ export class VolumeStatuses {
   }
 }
 
-function statusOf(volume: VolumeView, machines: ReadonlyMap<string, MachineStatus>): VolumeStatus {
-  if (volume.state === 'creating') return { volume, status: 'insufficient-data', reason: null }
-  if (volume.state === 'error') return { volume, status: 'impaired', reason: 'the volume could not be made' }
+function statusOf(
+  volume: VolumeView,
+  machines: ReadonlyMap<string, MachineStatus>,
+): Pick<VolumeStatus, 'status' | 'reason'> {
+  if (volume.state === 'creating') return { status: 'insufficient-data', reason: null }
+  if (volume.state === 'error') return { status: 'impaired', reason: 'the volume could not be made' }
   for (const { instanceId } of volume.attachments) {
     const machine = machines.get(instanceId)
-    if (machine?.state === 'paused') return { volume, status: 'impaired', reason: machine.reason }
+    if (machine?.state === 'paused') return { status: 'impaired', reason: machine.reason }
   }
-  return { volume, status: 'ok', reason: null }
+  return { status: 'ok', reason: null }
 }

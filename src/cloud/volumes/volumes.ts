@@ -5,6 +5,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeAttachment, VolumeLayer } from '../../state/volumes.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { isHydration } from './initialization.ts'
 import { layerFileName, VolumeDisks } from './volume-disks.ts'
 import type { VolumeShape } from './volume-types.ts'
 
@@ -14,6 +15,9 @@ export interface NewVolume extends VolumeShape {
   baseRoot: string | null
   /** MiB a second; absent or null to fetch the snapshot when there is time. */
   initializationRate?: number | null
+  /** The volume that it is a copy of. */
+  sourceVolumeId?: string
+  hydratedAt?: number | null
 }
 
 export interface VolumeView extends Volume {
@@ -34,8 +38,6 @@ export interface VolumeUsage
   fetchedBlocks: number
   attachedTo: { instanceId: string; deviceName: string }[]
 }
-
-export const hydrateKind = 'hydrate-volume'
 
 export class Volumes {
   readonly disks: VolumeDisks
@@ -98,7 +100,7 @@ export class Volumes {
     const layers = (await this.#deps.state.volumes.layers(id)).length
     const isLazy = volume.baseRoot !== null && volume.hydratedAt === null
     const underway = await this.#deps.state.operations.unfinishedOf(id)
-    const hydrationPercent = underway.find((operation) => operation.kind === hydrateKind)?.progress ?? null
+    const hydrationPercent = underway.find((operation) => isHydration(operation.kind))?.progress ?? null
     const usage = { ...(await this.disks.usage(id)), hydrationPercent }
     const attachments = await this.#deps.state.volumes.attachmentsOfVolumes([id])
     const attachedTo = attachments.map(({ instanceId, deviceName }) => ({ instanceId, deviceName }))
@@ -116,12 +118,9 @@ export class Volumes {
         if (attachment) {
           throw new KilnError('VolumeInUse', `Volume ${id} is currently attached to ${attachment.instanceId}`)
         }
-        const [pending] = await tx.snapshots.pendingOf(id)
-        if (pending) {
-          throw new KilnError(
-            'VolumeInUse',
-            `Volume ${id} is being read for snapshot ${pending.id}; wait until it is completed`,
-          )
+        const reader = await tx.volumes.readerOf(id)
+        if (reader !== undefined) {
+          throw new KilnError('VolumeInUse', `Volume ${id} is being read for ${reader}; wait until that is completed`)
         }
         if (!(await tx.volumes.move(id, ['available', 'error'], 'deleting'))) {
           throw new KilnError('IncorrectState', `Volume ${id} is in state '${volume.state}' and cannot be deleted`)

@@ -70,7 +70,7 @@ const statusFilters: ListedRules<VolumeStatusItem> = {
   'volume-status.status': (item) => item.VolumeStatus?.Status,
 }
 
-function ec2VolumeStatus({ volume, status, reason }: VolumeStatus): VolumeStatusItem {
+function ec2VolumeStatus({ volume, status, reason, initialization }: VolumeStatus): VolumeStatusItem {
   const eventId = `evol-${volume.id.slice('vol-'.length)}`
   return {
     VolumeId: volume.id,
@@ -80,8 +80,23 @@ function ec2VolumeStatus({ volume, status, reason }: VolumeStatus): VolumeStatus
       Details: [
         { Name: 'io-enabled', Status: status === 'impaired' ? 'failed' : 'passed' },
         { Name: 'io-performance', Status: 'not-applicable' },
+        ...(initialization
+          ? [
+              {
+                Name: 'initialization-state' as const,
+                Status: initialization.percent < 100 ? 'initializing' : 'completed',
+              },
+            ]
+          : []),
       ],
     },
+    InitializationStatusDetails: initialization
+      ? {
+          InitializationType: initialization.method,
+          Progress: initialization.percent,
+          EstimatedTimeToCompleteInSeconds: initialization.remainingSeconds ?? undefined,
+        }
+      : undefined,
     Events:
       reason === null ? [] : [{ EventId: eventId, EventType: 'potential-data-inconsistency', Description: reason }],
     Actions:

@@ -34,6 +34,22 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
     return ec2Volume({ ...volume, attachments: [] }, tags)
   },
 
+  async CopyVolumes(input, context) {
+    const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
+    const { MultiAttachEnabled, Encrypted, KmsKeyId } = input
+    refuseGiven({ MultiAttachEnabled, Encrypted, KmsKeyId })
+    const volume = await context.cloud.volumeCopies.create(scopeOf(context), {
+      sourceVolumeId: readId('volume', input.SourceVolumeId!),
+      sizeGib: input.Size ?? null,
+      volumeType: input.VolumeType ?? null,
+      iops: input.Iops ?? null,
+      throughput: input.Throughput ?? null,
+      tags,
+      clientToken: readClientToken(input),
+    })
+    return { Volumes: [ec2Volume({ ...volume, attachments: [] }, tags)] }
+  },
+
   async DescribeVolumes(input, context) {
     const ids = readIds('volume', input.VolumeIds)
     const page = await context.cloud.volumes.list(scopeOf(context), {
@@ -70,6 +86,9 @@ function ec2Volume(volume: VolumeView, tags: readonly Tag[]): Volume {
     Throughput: volume.throughput ?? undefined,
     Encrypted: volume.encrypted === 1,
     MultiAttachEnabled: false,
+    SourceVolumeId: volume.sourceVolumeId ?? undefined,
+    VolumeInitializationRate: volume.initializationRate ?? undefined,
+    FastRestored: volume.fastRestored === 1,
     Attachments: volume.attachments.map(ec2Attachment),
     Tags: ec2Tags(tags),
   }
