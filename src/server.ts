@@ -138,7 +138,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const machines = await openMachines(home, options, clock, disks)
   const network = await openNetwork(home, options, clock)
   await disks.reapStale()
-  const blocks = openBlocks(home, log, clock, masterKey)
+  const blocks = openBlocks(home, disks, log, clock, masterKey)
   const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
   const deps: CloudDeps = {
     ...{ state, blocks, machines, disks, network, clock, random, log },
@@ -221,7 +221,13 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   }
 }
 
-function openBlocks(home: Home, log: Log, clock: Clock, masterKey?: MasterKey): LocalSnapshotBlocks {
+function openBlocks(
+  home: Home,
+  sealedDisks: DiskTools,
+  log: Log,
+  clock: Clock,
+  masterKey?: MasterKey,
+): LocalSnapshotBlocks {
   return createSnapshotBlocks({
     ...home,
     masterKey,
@@ -230,6 +236,7 @@ function openBlocks(home: Home, log: Log, clock: Clock, masterKey?: MasterKey): 
       isAlive,
       end: (server) => endProcess(server),
     },
+    sealedDisks,
     syncFilesystem: async (path) => {
       await run('sync', ['-f', path], { timeoutMs: syncTimeoutMs })
     },
@@ -250,7 +257,8 @@ export async function checkStores(
     const state = await openStateOf(home, options)
     try {
       const { log } = options
-      const blocks = openBlocks(home, log, systemClock)
+      const disks = createDiskTools({ runDir: home.runDir, clock: systemClock, random: systemRandom, log })
+      const blocks = openBlocks(home, disks, log, systemClock)
       const seeds = (await readSeedRoots(home)).map((root) => ({ store: seedRegion, root }))
       const known = await whichAreThere(blocks, seeds)
       const deps = { state, blocks, log }

@@ -20,6 +20,7 @@ import { serverControl } from './testing/block-server.ts'
 import { datedFiles } from './testing/dated-files.ts'
 import { type ManualClock, manualClock } from './testing/manual-clock.ts'
 import { type DiskTexts, serveDisks } from './testing/memory-disks.ts'
+import { sealedDisks } from './testing/qemu-disks.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 
 const seed = Number(process.env.KILN_SEED ?? randomInt(systemRandom, 1_000_000))
@@ -67,7 +68,7 @@ class World {
     this.#stops = []
     this.blocks = createSnapshotBlocks({
       ...{ regionsDir: join(this.folder, 'regions'), runDir: this.folder, statsDir: join(this.folder, 'stats') },
-      ...{ server: serverControl, syncFilesystem: async () => {}, log: silentLog, clock: this.clock },
+      ...{ sealedDisks, server: serverControl, syncFilesystem: async () => {}, log: silentLog, clock: this.clock },
       files: this.#files,
     })
   }

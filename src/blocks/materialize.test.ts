@@ -1,11 +1,12 @@
-import { open, readFile, stat, writeFile } from 'node:fs/promises'
+import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
 import { blockBytes, leafSpanBytes } from './format.ts'
 import { materialize } from './materialize.ts'
-import { type BlockStore, CorruptObject, type Hash, type ObjectKind } from './store.ts'
-import { openStore, patternBlock, putSnapshot } from './testing/stores.ts'
+import { type BlockStore, CorruptObject } from './store.ts'
+import { sealedDisks, unseal } from './testing/qemu-disks.ts'
+import { openStore, patternBlock, putSnapshot, withCalls } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 
 const sizeBytes = 2 * leafSpanBytes + 4096
@@ -21,6 +22,17 @@ async function setUp() {
   const folder = await temporaryFolder()
   const store = await openStore(join(folder, 'store'))
   return { folder, store, root: await putSnapshot(store, sizeBytes, content), path: join(folder, 'base.raw') }
+}
+
+/** The store, which fails from the given read on. */
+function failingAfter(store: BlockStore, reads: number): BlockStore {
+  let left = reads
+  return withCalls(store, {
+    read: async (kind, hash) => {
+      if (left-- <= 0) throw new Error('interrupted')
+      return await store.read(kind, hash)
+    },
+  })
 }
 
 async function expectWhole(path: string): Promise<void> {
@@ -42,12 +54,16 @@ async function expectWhole(path: string): Promise<void> {
 test('a snapshot becomes a file, with holes for its zeros', async () => {
   const { store, root, path } = await setUp()
   const percents: number[] = []
-  await materialize({ store, root, path }, { onPercent: (percent) => void percents.push(percent) }, systemClock)
+  await materialize(
+    { store, root, path, seal: null },
+    { onPercent: (percent) => void percents.push(percent) },
+    systemClock,
+  )
   await expectWhole(path)
   expect(percents.at(-1)).toBe(100)
   // Once it is there it is left alone.
   await writeFile(path, 'mine')
-  await materialize({ store, root, path }, {}, systemClock)
+  await materialize({ store, root, path, seal: null }, {}, systemClock)
   expect(await readFile(path, 'utf8')).toBe('mine')
 })
 
@@ -55,18 +71,12 @@ test('interrupted anywhere, it goes on where it was', async () => {
   const { store, root, path } = await setUp()
   const total = 1 + 3 + content.size
   for (let readsLeft = 1; readsLeft <= total; readsLeft += 2) {
-    let left = readsLeft
-    const failing: BlockStore = Object.assign(Object.create(store), {
-      read: async (kind: ObjectKind, hash: Hash) => {
-        if (left-- === 0) throw new Error('interrupted')
-        return await store.read(kind, hash)
-      },
-    })
-    const attempt = materialize({ store: failing, root, path }, {}, systemClock)
+    const failing = failingAfter(store, readsLeft)
+    const attempt = materialize({ store: failing, root, path, seal: null }, {}, systemClock)
     if (readsLeft < 4) await expect(attempt).rejects.toThrow('interrupted')
     else await attempt.catch(() => {})
   }
-  await materialize({ store, root, path }, {}, systemClock)
+  await materialize({ store, root, path, seal: null }, {}, systemClock)
   await expectWhole(path)
 })
 
@@ -75,6 +85,24 @@ test('a damaged block is never written as a good one', async () => {
   for await (const hash of store.list('block')) {
     await writeFile(join(folder, 'store/block', hash.slice(0, 2), hash.slice(2, 4), hash), Buffer.alloc(100))
   }
-  await expect(materialize({ store, root, path }, {}, systemClock)).rejects.toThrow(CorruptObject)
+  await expect(materialize({ store, root, path, seal: null }, {}, systemClock)).rejects.toThrow(CorruptObject)
   await expect(stat(path)).rejects.toThrow('ENOENT')
+})
+
+test('with a key it becomes a sealed file, wherever it was interrupted; nothing of it can be read without', async () => {
+  const { folder, store, root, path } = await setUp()
+  const seal = { disks: sealedDisks, key: Buffer.alloc(32, 'key') }
+  const raw = join(folder, 'raw')
+  for (const readsLeft of [5, 4]) {
+    const failing = failingAfter(store, readsLeft)
+    await expect(materialize({ store: failing, root, path, seal }, {}, systemClock)).rejects.toThrow('interrupted')
+  }
+  expect(await readFile(`${path}.leaves`, 'utf8')).toMatch(/ 2\n$/)
+  await materialize({ store, root, path, seal }, {}, systemClock)
+  await unseal(path, seal.key, raw)
+  await expectWhole(raw)
+  const sealed = await readFile(path)
+  expect(sealed.length).toBeLessThan(6 * 1024 * 1024)
+  for (const text of ['firstfirst', 'otherleaf', 'endend']) expect(sealed.includes(text), text).toBe(false)
+  expect((await readdir(folder)).filter((name) => /part|leaves/.test(name)).sort()).toEqual(['base.raw.part.secret'])
 })

@@ -1,15 +1,16 @@
 /**
- * Writes a whole snapshot into a raw file of this host: what a volume stands on once it needs no store any more. Zeros
- * stay holes.
+ * Writes a whole snapshot into a file of this host: what a volume stands on once it needs no store any more. Zeros take
+ * no room.
  *
  * The file appears whole, by rename. While it is being written it is called `….part`, and `….leaves` says durably how
  * many leaves of the root are in it: whoever comes after a crash goes on there.
  */
-import { access, type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { access, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock } from '../lib/clock.ts'
 import { flush } from '../lib/stable-storage.ts'
 import { eachAtOnce } from './concurrency.ts'
+import { type DiskFile, openRawFile, openSealedFile, type SealedDisks } from './disk-file.ts'
 import { blockBytes, blocksPerLeaf, type LeafRef, type Root } from './format.ts'
 import type { Progress } from './ports.ts'
 import { ProgressMeter } from './progress-meter.ts'
@@ -27,11 +28,14 @@ export interface MaterializeRequest {
   path: string
   /** Opens the snapshot's blocks; null when they are not sealed. */
   sealKey?: Buffer | null
+  /** With it the file is sealed. */
+  seal: { disks: SealedDisks; key: Buffer } | null
 }
 
 /** Throws MissingObject and CorruptObject of the store, and what the file system says. Nothing is done when the file is there. */
 export async function materialize(request: MaterializeRequest, progress: Progress, clock: Clock): Promise<void> {
-  const { store, path } = request
+  const { store, path, seal } = request
+  const { signal } = progress
   if (await isThere(path)) return
   const root = await readRoot(store, request.root)
   const access = blockAccess(request.sealKey ?? null)
@@ -39,22 +43,22 @@ export async function materialize(request: MaterializeRequest, progress: Progres
   const meter = new ProgressMeter(infoOf(root).blockCount, progress, clock)
   const marks = new Marks(`${path}.leaves`, request.root)
   const finished = (await isThere(`${path}.part`)) ? await marks.read() : 0
-  const file = await open(`${path}.part`, finished > 0 ? 'r+' : 'w', 0o600)
+  const target = { path: `${path}.part`, sizeBytes: root.sizeBytes, goesOn: finished > 0 }
+  const file = seal ? await openSealedFile(target, { ...seal, signal }) : await openRawFile(target)
   try {
-    await file.truncate(root.sizeBytes)
     for (const [index, ref] of root.leaves.entries()) {
       if (index < finished) {
         meter.advance(ref.blockCount)
         continue
       }
-      await writeLeaf({ store, readBlock }, root, ref, file, meter, progress.signal)
-      await file.datasync()
+      await writeLeaf({ store, readBlock }, root, ref, file, meter, signal)
+      await file.flush()
       await marks.write(index + 1)
     }
-    await file.sync()
   } finally {
     await file.close()
   }
+  await flush(`${path}.part`)
   await rename(`${path}.part`, path)
   await flush(dirname(path))
   await rm(`${path}.leaves`, { force: true })
@@ -65,7 +69,7 @@ async function writeLeaf(
   { store, readBlock }: { store: BlockStore; readBlock: (hash: Hash) => Promise<Buffer> },
   root: Root,
   ref: LeafRef,
-  file: FileHandle,
+  file: DiskFile,
   meter: ProgressMeter,
   signal: AbortSignal | undefined,
 ): Promise<void> {
@@ -75,7 +79,7 @@ async function writeLeaf(
     const offset = (ref.index * blocksPerLeaf + slot) * blockBytes
     const block = await readBlock(leaf.hashAt(slot)!)
     // The volume's last block may be longer than what is left of the volume.
-    await file.write(block, 0, Math.min(blockBytes, root.sizeBytes - offset), offset)
+    await file.write(block.subarray(0, root.sizeBytes - offset), offset)
     meter.advance(1)
   }
   await eachAtOnce(slots, lanes, write, signal)

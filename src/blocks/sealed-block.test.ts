@@ -162,7 +162,7 @@ test('a sealed capture and its increment hold what the disk holds, and store equ
   expect([...content.keys()]).toEqual([0, 1, 2, 3, 4, 5, 200])
   expect(content.get(2)!.equals(Buffer.alloc(blockBytes, 3))).toBe(true)
   expect(content.get(5)!.equals(Buffer.alloc(blockBytes, 1))).toBe(true)
-  await materialize({ store, root: second.root, path: join(folder, 'raw'), sealKey: key }, {}, systemClock)
+  await materialize({ store, root: second.root, path: join(folder, 'raw'), seal: null, sealKey: key }, {}, systemClock)
   expect((await readFile(join(folder, 'raw'))).subarray(2 * blockBytes, 3 * blockBytes)).toEqual(content.get(2))
 })
 

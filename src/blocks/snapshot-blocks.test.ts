@@ -7,7 +7,7 @@ import { silentLog } from '../lib/log.ts'
 import { endProcess, isAlive, type ProcessRef, run } from '../lib/programs.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './snapshot-blocks.ts'
 import { serverControl } from './testing/block-server.ts'
-import { flatten, makeLayer, nbdImage, serveChain } from './testing/qemu-disks.ts'
+import { flatten, makeLayer, nbdImage, sealedDisks, serveChain } from './testing/qemu-disks.ts'
 import { syncFilesystem } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 
@@ -29,6 +29,7 @@ async function setUp(): Promise<Home> {
       regionsDir: join(folder, 'regions'),
       runDir: join(folder, 'run'),
       statsDir: join(folder, 'stats'),
+      sealedDisks,
       server: serverControl,
       syncFilesystem,
       log: silentLog,
@@ -127,6 +128,7 @@ test('a server that cannot come up is an error that names its log', async () => 
   const blocks = createSnapshotBlocks({
     ...{ regionsDir: join(folder, 'regions'), runDir: join(folder, 'run'), statsDir: join(folder, 'stats') },
     ...{ syncFilesystem, log: silentLog, clock: systemClock },
+    sealedDisks,
     server: { ...serverControl, start: (command) => serverControl.start({ ...command, args: ['--nonsense'] }) },
   })
   await expect(blocks.superviseServer()).rejects.toThrow(`see ${join(folder, 'run', 'blocks.log')}`)

@@ -5,6 +5,7 @@ import type { Log } from '../lib/log.ts'
 import type { MasterKey } from '../lib/master-key.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
+import type { SealedDisks } from './disk-file.ts'
 import { formatExportName, wrapKey } from './export-name.ts'
 import { materialize } from './materialize.ts'
 import type { SnapshotBlocks } from './ports.ts'
@@ -35,6 +36,7 @@ export interface SnapshotBlocksOptions {
   /** The keys of sealed snapshots reach the block server under it; without it none can be served. */
   masterKey?: MasterKey
   server: ServerProcessControl
+  sealedDisks: SealedDisks
   /** `sync -f PATH`: everything on the file system that holds the path is on stable storage when it resolves. */
   syncFilesystem: (path: string) => Promise<void>
   log: Log
@@ -49,7 +51,7 @@ export interface LocalSnapshotBlocks extends SnapshotBlocks {
 }
 
 export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnapshotBlocks {
-  const { regionsDir, runDir, statsDir, masterKey, syncFilesystem, log, clock, files } = options
+  const { regionsDir, runDir, statsDir, masterKey, sealedDisks, syncFilesystem, log, clock, files } = options
   const socketPath = join(runDir, 'blocks.sock')
   const logPath = join(runDir, 'blocks.log')
   const server = new BlockServerProcess({
@@ -105,8 +107,8 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
     },
 
     async materialize({ region, root, path, diskKey, sealKey }, progress = {}) {
-      if (diskKey) throw new Error('sealed disks cannot be written yet')
-      await materialize({ store: await stores.existing(region), root, path, sealKey }, progress, clock)
+      const seal = diskKey && { disks: sealedDisks, key: diskKey }
+      await materialize({ store: await stores.existing(region), root, path, seal, sealKey }, progress, clock)
     },
 
     async info(region, root) {

@@ -9,6 +9,7 @@ import type { Hash } from './store.ts'
 import { serverControl } from './testing/block-server.ts'
 import { type ManualClock, manualClock } from './testing/manual-clock.ts'
 import { type MemoryDisk, serveDisks } from './testing/memory-disks.ts'
+import { sealedDisks } from './testing/qemu-disks.ts'
 import { openStore, patternBlock, putSnapshot } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 
@@ -26,7 +27,7 @@ async function setUp() {
   const store = await openStore(directory)
   const blocks = createSnapshotBlocks({
     ...{ regionsDir: join(folder, 'regions'), runDir: folder, statsDir: join(folder, 'stats') },
-    ...{ server: serverControl, syncFilesystem: async () => {}, log: silentLog, clock },
+    ...{ sealedDisks, server: serverControl, syncFilesystem: async () => {}, log: silentLog, clock },
   })
   const capture = (texts: string[], beforeRead?: MemoryDisk['beforeRead']) => {
     const exportName = `disk-${disks.size}`

@@ -81,6 +81,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
       isAlive,
       end: endProcess,
     },
+    sealedDisks: disks,
     syncFilesystem: async (path) => void (await run('sync', ['-f', path])),
     log,
     clock,

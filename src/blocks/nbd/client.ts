@@ -1,6 +1,7 @@
 /**
- * Reads an NBD export over a unix socket: data, and what the server says about it (metadata contexts). One connection,
- * any number of requests in flight, no reconnecting: whoever takes a snapshot must know that the connection broke.
+ * Reads an NBD export over a unix socket: data, and what the server says about it (metadata contexts); and writes one
+ * that may be written. One connection, any number of requests in flight, no reconnecting: whoever takes a snapshot must
+ * know that the connection broke.
  */
 import { connect, type Socket } from 'node:net'
 import { ByteReader, ConnectionLost } from './byte-reader.ts'
@@ -19,6 +20,14 @@ import {
 /** Answers may wait for a server that waits for its own source; a server that is silent for longer is taken for dead. */
 const silenceTimeoutMs = 120_000
 const maxStatusChunkBytes = 8 * 1024 * 1024
+
+/** Requests as errors speak of them. */
+const names: Readonly<Record<number, string>> = {
+  [command.read]: 'a read',
+  [command.write]: 'a write',
+  [command.flush]: 'a flush',
+  [command.blockStatus]: 'a status',
+}
 
 export interface NbdClientOptions {
   socketPath: string
@@ -134,6 +143,16 @@ export class NbdClient {
     return named
   }
 
+  /** Resolves when the server has taken the bytes, which are durable after {@link flush}. At most 32 MiB. */
+  async write(bytes: Buffer, offsetBytes: number): Promise<void> {
+    await this.#request(command.write, offsetBytes, bytes.length, { read: null, status: null }, bytes)
+  }
+
+  /** Puts all that was written before on stable storage. */
+  async flush(): Promise<void> {
+    await this.#request(command.flush, 0, 0, { read: null, status: null })
+  }
+
   /** Says goodbye; nothing may be in flight. */
   async close(): Promise<void> {
     if (this.#lost || this.#socket.destroyed) return
@@ -147,13 +166,15 @@ export class NbdClient {
     offsetBytes: number,
     lengthBytes: number,
     into: Pick<Pending, 'read' | 'status'>,
+    payload?: Buffer,
   ): Promise<void> {
     return new Promise((resolve, reject) => {
       if (this.#lost) return reject(this.#lost)
       const cookie = this.#nextCookie++
-      const what = `${type === command.read ? 'a read' : 'a status'} of ${lengthBytes} bytes at ${offsetBytes}`
+      const what = `${names[type]} of ${lengthBytes} bytes at ${offsetBytes}`
       this.#pending.set(cookie, { what, resolve, reject, refusal: null, ...into })
       this.#socket.write(this.#header(type, cookie, offsetBytes, lengthBytes))
+      if (payload) this.#socket.write(payload)
     })
   }
 

@@ -1,8 +1,10 @@
 /** Disk images made and read by QEMU itself, so that capture and server are judged by what guests would see. */
-import { join } from 'node:path'
+import { writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { systemClock, waitFor } from '../../lib/clock.ts'
-import { endProcess, isAlive, run, startDetached } from '../../lib/programs.ts'
+import { endProcess, isAlive, type ProcessRef, run, startDetached } from '../../lib/programs.ts'
+import type { SealedDisks } from '../disk-file.ts'
 import { answersNbd } from '../nbd/probe.ts'
 import type { CaptureSource } from '../ports.ts'
 
@@ -25,6 +27,42 @@ export async function flatten(layers: readonly string[], rawPath: string): Promi
   await run('qemu-img', ['convert', '-U', '-O', 'raw', `json:${JSON.stringify(chainOptions(layers))}`, rawPath])
 }
 
+/** As the composition root gives them, by QEMU's own programs; a key lies beside its file for as long as a test runs. */
+export const sealedDisks: SealedDisks = {
+  async createLayer(path, sizeBytes, key) {
+    await writeFile(secretOf(path), key.toString('hex'))
+    const sealed = 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=1'
+    const secret = ['--object', `secret,id=key,file=${secretOf(path)}`]
+    await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...secret, '-o', sealed, path, String(sizeBytes)])
+  },
+  async openForWriting(path, _sizeBytes, key) {
+    await writeFile(secretOf(path), key.toString('hex'))
+    const socketPath = join(dirname(path), `qsd-${exportCount++}.sock`)
+    const args = [
+      ...['--object', `secret,id=key,file=${secretOf(path)}`],
+      ...['--blockdev', JSON.stringify({ 'node-name': 'disk', ...sealedOptions(path) })],
+      ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
+      ...['--export', 'type=nbd,id=e,node-name=disk,name=disk,writable=on'],
+    ]
+    const daemon = await startServer(args, socketPath, dirname(path))
+    return { socketPath, exportName: 'disk', close: () => endProcess(daemon) }
+  },
+}
+
+/** All of a sealed file, as one raw file. */
+export async function unseal(path: string, key: Buffer, rawPath: string): Promise<void> {
+  await writeFile(secretOf(path), key.toString('hex'))
+  const secret = ['--object', `secret,id=key,file=${secretOf(path)}`]
+  await run('qemu-img', ['convert', ...secret, '-O', 'raw', `json:${JSON.stringify(sealedOptions(path))}`, rawPath])
+}
+
+const secretOf = (path: string) => `${path}.secret`
+
+function sealedOptions(path: string) {
+  const encrypt = { format: 'luks', 'key-secret': 'key' }
+  return { driver: 'qcow2', file: { driver: 'file', filename: path }, encrypt }
+}
+
 /** Serves a chain of qcow2 files (lowest first, perhaps over an NBD export) read-only until the test is over, the way frozen disks are served. */
 export async function serveChain(
   folder: string,
@@ -41,15 +79,17 @@ export async function serveChain(
     )
   }
   const top = `layer${layers.length - 1}`
-  const daemon = await startDetached(
-    'qemu-storage-daemon',
-    [
-      ...nodes.flatMap((node) => ['--blockdev', node]),
-      ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
-      ...['--export', `type=nbd,id=e,node-name=${top},name=disk,allocation-depth=on`],
-    ],
-    { logPath: join(folder, 'qsd.log') },
-  )
+  const args = [
+    ...nodes.flatMap((node) => ['--blockdev', node]),
+    ...['--nbd-server', `addr.type=unix,addr.path=${socketPath}`],
+    ...['--export', `type=nbd,id=e,node-name=${top},name=disk,allocation-depth=on`],
+  ]
+  const daemon = await startServer(args, socketPath, folder)
+  return { socketPath, exportName: 'disk', kill: () => endProcess(daemon, 0) }
+}
+
+async function startServer(args: readonly string[], socketPath: string, folder: string): Promise<ProcessRef> {
+  const daemon = await startDetached('qemu-storage-daemon', args, { logPath: join(folder, 'qsd.log') })
   onTestFinished(() => endProcess(daemon))
   const ready = await waitFor(
     systemClock,
@@ -57,7 +97,7 @@ export async function serveChain(
     { everyMs: 10, timeoutMs: 10_000 },
   )
   if (!ready) throw new Error('qemu-storage-daemon does not answer')
-  return { socketPath, exportName: 'disk', kill: () => endProcess(daemon, 0) }
+  return daemon
 }
 
 /** What `qemu-img`, `qemu-io` and a guest's `-blockdev` take to read an export; waits for a server that went away. */

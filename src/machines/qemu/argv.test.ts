@@ -150,6 +150,37 @@ describe('a disk', () => {
     expect(device).toMatchObject({ driver: 'raw', file: layerNode!['node-name'] })
   })
 
+  it('that is sealed is opened with a secret that the process inherits, in every layer and a local base', () => {
+    const key = Buffer.alloc(32, 'k')
+    const chain = { base: { path: '/v/base.qcow2' }, layers: ['/v/0.qcow2', '/v/1.qcow2'], key }
+    const plain = { base: null, layers: ['/v/2.qcow2'], key: null }
+    const disks = [
+      { volumeId: 'vol-1', slot: 0, chain: plain },
+      { volumeId: 'vol-2', slot: 1, chain },
+      { volumeId: 'vol-3', slot: 2, chain: { ...chain, base: { socketPath: '/s', exportName: 'e' } } },
+    ]
+    const args = machineArguments(spec({ disks }), paths, emulated)
+    expect(valuesOf('-object', args).filter((object) => object.startsWith('secret'))).toEqual([
+      'secret,id=vol2.key,format=raw,file=/dev/fd/3',
+      'secret,id=vol3.key,format=raw,file=/dev/fd/4',
+    ])
+    expect(args.lastIndexOf('-object')).toBeLessThan(args.indexOf('-blockdev'))
+    const seals = valuesOf('-blockdev', args)
+      .map((node) => JSON.parse(node))
+      .filter(({ driver }) => driver !== 'raw' && driver !== 'copy-on-read')
+      .map(({ driver, encrypt }) => [driver, encrypt?.['key-secret']])
+    expect(seals).toEqual([
+      ['qcow2', undefined],
+      ['qcow2', 'vol2.key'],
+      ['qcow2', 'vol2.key'],
+      ['qcow2', 'vol2.key'],
+      ['nbd', undefined],
+      ['qcow2', 'vol3.key'],
+      ['qcow2', 'vol3.key'],
+    ])
+    expect(args.join(' ')).not.toContain(key.toString('hex'))
+  })
+
   it.each([
     ['shares a slot', [0, 0], /share a slot/],
     ['is outside of the ports', [24], /slots are 0 to 23/],
