@@ -24,6 +24,7 @@ import { type PublicImage, Regions } from './regions/regions.ts'
 import { Collection, defaultGraceMs } from './snapshots/collection.ts'
 import { DirectReads } from './snapshots/direct-reads.ts'
 import { DirectUploads } from './snapshots/direct-uploads.ts'
+import { FastRestores } from './snapshots/fast-restores.ts'
 import { blocksOfUploads, LiveSet, rootsOfPublicImages, rootsOfState } from './snapshots/live-set.ts'
 import { SnapshotCosts } from './snapshots/snapshot-cost.ts'
 import { SnapshotLocks } from './snapshots/snapshot-locks.ts'
@@ -52,6 +53,7 @@ export interface Cloud {
   readonly snapshotPermissions: SnapshotPermissions
   readonly snapshotLocks: SnapshotLocks
   readonly snapshotTiers: SnapshotTiers
+  readonly fastRestores: FastRestores
   readonly publicAccess: PublicAccess
   readonly snapshotCosts: SnapshotCosts
   readonly collection: Collection
@@ -98,6 +100,7 @@ const reachabilityEveryMs = 1000
 const networksEveryMs = 30_000
 const hydrationEveryMs = 30_000
 const uploadsEveryMs = 30_000
+const fastRestoresEveryMs = 5000
 const leftoversEveryMs = 3600_000
 const contentsEveryMs = 3600_000
 const collectEveryMs = 6 * 3600_000
@@ -112,6 +115,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const runs = new MachineRuns(deps, volumes.disks)
   const snapshots = new Snapshots(deps, volumes)
   const directUploads = new DirectUploads(deps, snapshots)
+  const fastRestores = new FastRestores(deps, snapshots, volumes.disks)
   const images = new Images(deps, snapshots, volumes.disks, runs)
   const publicAccess = new PublicAccess(deps)
   const instances = new Instances(deps, runs, volumes)
@@ -133,6 +137,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
     { name: 'hydration', everyMs: hydrationEveryMs, pass: () => hydration.hydrateDue() },
     { name: 'uploads', everyMs: uploadsEveryMs, pass: () => directUploads.expire() },
+    { name: 'fast restores', everyMs: fastRestoresEveryMs, pass: () => fastRestores.follow() },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
     { name: 'object contents', everyMs: contentsEveryMs, pass: () => contents.sweep() },
     { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
@@ -142,6 +147,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
 
   async function removeLeftovers(): Promise<void> {
     await volumes.removeLeftovers()
+    await fastRestores.removeLeftovers()
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
   }
 
@@ -161,6 +167,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     snapshotPermissions: new SnapshotPermissions(deps, snapshots, publicAccess),
     snapshotLocks: new SnapshotLocks(deps, snapshots),
     snapshotTiers: new SnapshotTiers(deps, snapshots),
+    fastRestores,
     publicAccess,
     snapshotCosts: new SnapshotCosts(deps, live),
     collection,

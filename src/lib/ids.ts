@@ -20,6 +20,7 @@ export const idPrefixes = {
   networkAcl: 'acl',
   dhcpOptions: 'dopt',
   replaceRootVolumeTask: 'replacevol',
+  fastSnapshotRestore: 'fsr',
   operation: 'op',
 } as const
 

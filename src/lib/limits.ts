@@ -46,6 +46,9 @@ export const limits = {
   keyDescriptionLength: 8192,
   /** Accounts that one encryption key is shared with. */
   keyGrantees: 500,
+  /** Snapshots of an account in a region that are kept ready for fast restores; GiB of the largest. */
+  fastRestoresPerRegion: 5,
+  fastRestoreGibMax: 16_384,
   /** Accounts and groups of one ModifySnapshotAttribute, and of one ModifyImageAttribute. */
   snapshotGrantees: 500,
   imageGrantees: 10_000,

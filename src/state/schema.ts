@@ -8,6 +8,7 @@
 import type { BucketTables } from './schema/buckets.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
 import type { ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
+import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 
 export type Flag = 0 | 1
 /** Milliseconds since the Unix epoch. */
@@ -478,6 +479,7 @@ export interface Database extends BucketTables, EncryptionTables {
   volumeAttachments: VolumeAttachmentsTable
   volumeModifications: VolumeModificationsTable
   replaceRootVolumeTasks: ReplaceRootVolumeTasksTable
+  fastSnapshotRestores: FastSnapshotRestoresTable
   instances: InstancesTable
   tags: TagsTable
   clientTokens: ClientTokensTable

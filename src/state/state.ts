@@ -4,6 +4,7 @@ import { BucketRepository } from './buckets.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, migrate, openDatabase } from './database.ts'
 import { EncryptionRepository } from './encryption.ts'
+import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
 import { ImageRepository } from './images.ts'
 import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
@@ -37,6 +38,7 @@ export interface Repositories {
   readonly volumes: VolumeRepository
   readonly volumeModifications: VolumeModificationRepository
   readonly replaceRootVolumeTasks: ReplaceRootVolumeTaskRepository
+  readonly fastSnapshotRestores: FastSnapshotRestoreRepository
   readonly instances: InstanceRepository
   readonly buckets: BucketRepository
   readonly objects: ObjectRepository
@@ -95,6 +97,7 @@ function repositoriesOf(db: Db): Repositories {
     volumes: new VolumeRepository(db),
     volumeModifications: new VolumeModificationRepository(db),
     replaceRootVolumeTasks: new ReplaceRootVolumeTaskRepository(db),
+    fastSnapshotRestores: new FastSnapshotRestoreRepository(db),
     instances: new InstanceRepository(db),
     buckets: new BucketRepository(db),
     objects: new ObjectRepository(db),

@@ -27,7 +27,7 @@ const ofAttachment = (
 
 const volumeFilters: FilterRules = {
   ...absent('operator.principal'),
-  ...constants({ 'fast-restored': 'false', 'multi-attach-enabled': 'false', 'operator.managed': 'false' }),
+  ...constants({ 'multi-attach-enabled': 'false', 'operator.managed': 'false' }),
   'attachment.attach-time': ofAttachment('attachedAt', 'time'),
   'availability-zone-id': zoneId('volumes.zone'),
   tags: { tagsOf: 'volumes.id' },
@@ -47,6 +47,7 @@ const volumeFilters: FilterRules = {
   'availability-zone': { column: 'volumes.zone' },
   'create-time': { time: 'volumes.createdAt' },
   encrypted: { number: 'volumes.encrypted' },
+  'fast-restored': { number: 'volumes.fastRestored' },
   size: { number: 'volumes.sizeGib' },
   'snapshot-id': { column: 'volumes.snapshotId' },
   status: { column: 'volumes.state' },

@@ -36,13 +36,16 @@ test('a copy of a disk that is being written holds every record up to one, and i
   const { VolumeId: source } = await fleet.ec2.send(new CreateVolumeCommand({ AvailabilityZone: zone, Size: 1 }))
   const disk = await attach(source!, '/dev/sdf')
   // One record of 4 KiB after the other, each its own number, each on the disk before the next begins.
-  const record = `printf "%-4096d" $i | sudo dd of=${disk} bs=4096 seek=$i conv=notrunc,fsync 2>/dev/null`
-  await fleet.ssh(
-    instance,
-    `nohup sh -c 'i=0; while [ $i -lt 4000 ]; do ${record}; i=$((i+1)); done' >/dev/null 2>&1 &`,
-  )
+  const writer = [
+    'i=0',
+    'while [ $i -lt 4000 ]; do',
+    `printf "%-4095d\\n" $i | dd of=${disk} bs=4096 seek=$i conv=notrunc,fsync; i=$((i+1))`,
+    'done',
+  ].join('\n')
+  await fleet.ssh(instance, `echo '${writer}' > writer; sudo setsid sh writer </dev/null >/dev/null 2>&1 & sleep 2`)
   const countOf = async (path: string) =>
-    Number(await fleet.ssh(instance, `sudo dd if=${path} bs=4096 count=4000 2>/dev/null | tr -d '\\0' | wc -c`)) / 4096
+    Number(await fleet.ssh(instance, `sudo dd if=${path} bs=4096 count=4000 2>/dev/null | tr -d '\\000' | wc -c`)) /
+    4096
   await expect.poll(() => countOf(disk), { timeout: 60_000 }).toBeGreaterThan(20)
   const { Volumes: copies } = await fleet.ec2.send(new CopyVolumesCommand({ SourceVolumeId: source!, Size: 2 }))
   const seen = await countOf(disk)

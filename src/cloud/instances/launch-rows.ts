@@ -11,6 +11,7 @@ import type { Device } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
+import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
 import type { InstanceType } from './instance-types.ts'
@@ -46,6 +47,7 @@ export async function writeLaunch(
   const { random, clock, operations } = deps
   const addresses = await pickAddresses(deps, tx, request, plan)
   const snapshots = await snapshotsOf(deps, tx, plan.devices)
+  const fast = await fastRestoredOf(tx, scope, [...snapshots.keys()], plan.subnet.zone)
   const reservationId = newId('reservation', random)
   const now = clock.now()
   const instances = addresses.map((_, launchIndex) => ({
@@ -54,7 +56,7 @@ export async function writeLaunch(
   }))
   const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!))
   const disks = instances.flatMap((instance) =>
-    plan.devices.map((device, slot) => diskRows(volumes, scope, instance, device, { slot, snapshots })),
+    plan.devices.map((device, slot) => diskRows(volumes, scope, instance, device, { slot, snapshots, fast })),
   )
   await tx.instances.insert(instances)
   await tx.networks.insertInterfaces(interfaces, plan.groupIds)
@@ -172,12 +174,14 @@ function diskRows(
   scope: Scope,
   instance: Instance,
   device: Device,
-  { slot, snapshots }: { slot: number; snapshots: ReadonlyMap<string, Snapshot> },
+  { slot, snapshots, fast }: { slot: number; snapshots: ReadonlyMap<string, Snapshot>; fast: ReadonlySet<string> },
 ) {
   const { sizeGib, volumeType, iops, throughput, snapshotId, deviceName, deleteOnTermination } = device
   const shape = { sizeGib: sizeGib!, volumeType: volumeType!, iops, throughput }
+  const isReady = snapshotId !== null && fast.has(snapshotId)
   const baseRoot = snapshotId === null ? null : snapshots.get(snapshotId)!.rootHash
-  const rows = volumes.newRows(scope, { ...shape, zone: instance.zone, snapshotId, baseRoot }, 'in-use')
+  const origin = { zone: instance.zone, snapshotId, baseRoot, fastRestored: isReady ? 1 : 0 } as const
+  const rows = volumes.newRows(scope, { ...shape, ...origin }, 'in-use')
   const { id: volumeId, createdAt: attachedAt } = rows.volume
   const link = { volumeId, instanceId: instance.id, deviceName, slot, deleteOnTermination, attachedAt }
   const attachment: VolumeAttachment = { ...link, state: 'attached' }

@@ -50,11 +50,10 @@ export class VolumeCreations {
       const present = snapshotId === null ? undefined : await tx.snapshots.get(snapshotId)
       if (snapshotId !== null && present?.state !== 'completed') throw notThere(snapshotId)
       const about = { ...shape, zone, snapshotId, baseRoot: present?.rootHash ?? null }
-      const { volume, layer } = this.#volumes.newRows(scope, about, 'creating')
-      await tx.volumes.insert(volume, layer)
-      await tx.tags.put({ id: volume.id, type: 'volume', ...scope }, tags)
-      await operations.enqueue(tx, { kind: createVolumeKind, subjectId: volume.id, ...scope, input: {} })
-      return [volume.id]
+      const volumeId = await this.#volumes.insertNew(tx, scope, about, 'creating')
+      await tx.tags.put({ id: volumeId, type: 'volume', ...scope }, tags)
+      await operations.enqueue(tx, { kind: createVolumeKind, subjectId: volumeId, ...scope, input: {} })
+      return [volumeId]
     })
     operations.wake()
     return await this.#volumes.get(scope, id!)

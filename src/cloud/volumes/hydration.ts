@@ -70,6 +70,7 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
           // The folder is there once the volume's first layer is; a volume that was deleted gets none from us.
           const { root, region } = volume
           const { path } = disks.localBase(subjectId)
+          if (await disks.takeReadyBase(region, root, subjectId)) return
           for (const other of await state.volumes.hydratedOf(region, root)) {
             if (await disks.shareBase(other, subjectId)) return
           }

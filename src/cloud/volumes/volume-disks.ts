@@ -42,7 +42,7 @@ export class VolumeDisks {
   async chain(volume: Volume): Promise<DiskChain> {
     const layers = await this.#deps.state.volumes.layers(volume.id)
     await this.#ensureFiles(volume, layers)
-    return this.#chainOf(volume, layers)
+    return this.#chainOf(await this.#restoreFast(volume), layers)
   }
 
   /** The chain as it was frozen for a snapshot, and which of its layers the snapshot before it has not seen. */
@@ -91,6 +91,31 @@ export class VolumeDisks {
   async #baseOf({ id: volumeId, region, baseRoot: root, hydratedAt }: Volume): Promise<DiskChain['base']> {
     if (!root) return null
     return hydratedAt === null ? this.#deps.blocks.serve({ region, root, volumeId }) : this.localBase(volumeId)
+  }
+
+  /** A new volume whose snapshot is kept ready begins with all of it; when it is not there after all, with none of it. */
+  async #restoreFast(volume: Volume): Promise<Volume> {
+    const { id, region, baseRoot, hydratedAt, fastRestored } = volume
+    if (fastRestored === 0 || baseRoot === null || hydratedAt !== null) return volume
+    const { state, clock } = this.#deps
+    const isThere = await this.takeReadyBase(region, baseRoot, id)
+    const change = isThere ? { hydratedAt: clock.now() } : { fastRestored: 0 as const }
+    await state.volumes.update(id, change)
+    return { ...volume, ...change }
+  }
+
+  /** Where a snapshot lies that is kept ready for new volumes. Not every one is there. */
+  readyBase(region: string, root: string): string {
+    return join(this.#deps.volumesDir, readyBasesFolder, region, `${root}.raw`)
+  }
+
+  hasReadyBase(region: string, root: string): boolean {
+    return existsSync(this.readyBase(region, root))
+  }
+
+  /** Gives the volume what is kept ready of its snapshot; false when that is not there. */
+  async takeReadyBase(region: string, root: string, volumeId: string): Promise<boolean> {
+    return await this.#linkBase(this.readyBase(region, root), volumeId)
   }
 
   /** Where the whole snapshot under a volume lies once it was fetched. */
@@ -189,8 +214,11 @@ export class VolumeDisks {
    * ever writes. False when that cannot be.
    */
   async shareBase(fromVolumeId: string, volumeId: string): Promise<boolean> {
-    const path = this.localBase(volumeId).path
-    const isThere = await link(this.localBase(fromVolumeId).path, path).then(
+    return await this.#linkBase(this.localBase(fromVolumeId).path, volumeId)
+  }
+
+  async #linkBase(from: string, volumeId: string): Promise<boolean> {
+    const isThere = await link(from, this.localBase(volumeId).path).then(
       () => true,
       (error: NodeJS.ErrnoException) => error.code === 'EEXIST',
     )
@@ -255,5 +283,8 @@ export class VolumeDisks {
     await rm(this.folderOf(volumeId), { recursive: true, force: true, maxRetries: 10, retryDelay: 20 })
   }
 }
+
+/** Beside the folders of the volumes, because hard links need one file system. */
+export const readyBasesFolder = 'snapshot-bases'
 
 export const layerFileName = (seq: number) => `layer-${String(seq).padStart(4, '0')}.qcow2`

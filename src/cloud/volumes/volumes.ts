@@ -1,10 +1,12 @@
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import type { ListRequest, Page } from '../../state/listing.ts'
+import type { Flag } from '../../state/schema.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeAttachment, VolumeLayer } from '../../state/volumes.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { isFastRestored } from '../snapshots/fast-restore-operations.ts'
 import { isHydration } from './initialization.ts'
 import { layerFileName, VolumeDisks } from './volume-disks.ts'
 import type { VolumeShape } from './volume-types.ts'
@@ -17,6 +19,7 @@ export interface NewVolume extends VolumeShape {
   initializationRate?: number | null
   /** The volume that it is a copy of. */
   sourceVolumeId?: string
+  fastRestored?: Flag
   hydratedAt?: number | null
 }
 
@@ -60,7 +63,9 @@ export class Volumes {
 
   /** Writes a new volume in the caller's transaction; its id. */
   async insertNew(tx: Repositories, scope: Scope, about: NewVolume, state: 'creating' | 'in-use'): Promise<string> {
-    const { volume, layer } = this.newRows(scope, about, state)
+    const { snapshotId, zone, initializationRate } = about
+    const isReady = snapshotId !== null && !initializationRate && (await isFastRestored(tx, scope, snapshotId, zone))
+    const { volume, layer } = this.newRows(scope, { ...about, fastRestored: isReady ? 1 : 0 }, state)
     await tx.volumes.insert(volume, layer)
     return volume.id
   }

@@ -1,4 +1,4 @@
-/** Roots that are replaced under an instance. */
+/** Roots that are replaced under an instance, copies of volumes, and snapshots that are kept ready on this host. */
 import type { Kysely } from 'kysely'
 
 // biome-ignore lint/suspicious/noExplicitAny: a migration knows no row types.
@@ -30,8 +30,14 @@ export async function up(db: Kysely<any>): Promise<void> {
     .columns(['instanceId'])
     .execute()
   await addVolumeColumns(db)
+  await addFastRestores(db)
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: a migration knows no row types.
+async function addFastRestores(db: Kysely<any>): Promise<void> {
   await db.schema
     .createTable('fastSnapshotRestores')
+    .addColumn('id', 'text', (c) => c.notNull().primaryKey())
     .addColumn('accountId', 'text', (c) => c.notNull())
     .addColumn('snapshotId', 'text', (c) => c.notNull())
     .addColumn('zone', 'text', (c) => c.notNull())
@@ -44,7 +50,7 @@ export async function up(db: Kysely<any>): Promise<void> {
     .addColumn('enabledAt', 'bigint')
     .addColumn('disablingAt', 'bigint')
     .addColumn('disabledAt', 'bigint')
-    .addPrimaryKeyConstraint('fastSnapshotRestoresKey', ['accountId', 'snapshotId', 'zone'])
+    .addUniqueConstraint('fastSnapshotRestoresOnce', ['accountId', 'snapshotId', 'zone'])
     .execute()
   await db.schema
     .createIndex('fastSnapshotRestoresByState')

@@ -1,4 +1,4 @@
-/** What an instance's root was replaced with. */
+/** What an instance's root was replaced with, and which snapshots are kept ready on this host. */
 import type { Flag, TimeMs } from '../schema.ts'
 
 /** `failing` is being undone; `failed-detached` could not be: the instance has no root. */
@@ -21,4 +21,26 @@ export interface ReplaceRootVolumeTasksTable {
   deletesOld: Flag
   startedAt: TimeMs
   completedAt: TimeMs | null
+}
+
+export type FastRestoreState = 'enabling' | 'optimizing' | 'enabled' | 'disabling' | 'disabled'
+
+/** There once an account wanted a snapshot to be ready in a zone. */
+export interface FastSnapshotRestoresTable {
+  id: string
+  /** Who wants it; the snapshot may be another account's. */
+  accountId: string
+  snapshotId: string
+  zone: string
+  region: string
+  /** What lies on this host for it. */
+  rootHash: string
+  state: FastRestoreState
+  /** Why it came to this state. */
+  reason: string
+  enablingAt: TimeMs
+  optimizingAt: TimeMs | null
+  enabledAt: TimeMs | null
+  disablingAt: TimeMs | null
+  disabledAt: TimeMs | null
 }

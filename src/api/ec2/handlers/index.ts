@@ -1,6 +1,7 @@
 /** The EC2 operations that Kiln serves, composed of one object a resource family. */
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
+import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
 import { imagePermissionHandlers } from './image-permissions.ts'
 import { imageHandlers } from './images.ts'
 import { instanceAttributeHandlers } from './instance-attributes.ts'
@@ -25,6 +26,7 @@ import { volumeHandlers } from './volumes.ts'
 import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
+  ...fastSnapshotRestoreHandlers,
   ...imageHandlers,
   ...imagePermissionHandlers,
   ...instanceAttributeHandlers,
