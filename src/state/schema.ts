@@ -7,7 +7,6 @@
 
 import type { BucketTables } from './schema/buckets.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
-import type { ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 
 export type Flag = 0 | 1

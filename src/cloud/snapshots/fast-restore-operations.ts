@@ -72,7 +72,7 @@ export function enableOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
               await progress(percent)
               if (!(await isWanted(id))) throw new OperationFailure('it was disabled meanwhile')
             }
-            await blocks.materialize({ region, root, path }, { signal, onPercent })
+            await blocks.materialize({ region, root, path, diskKey: null }, { signal, onPercent })
           })
         },
       },
