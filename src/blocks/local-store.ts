@@ -12,6 +12,7 @@
  */
 import { dirname, join } from 'node:path'
 import { CommitWindow } from './commit-window.ts'
+import { DiskReserve } from './disk-reserve.ts'
 import { isHash } from './format.ts'
 import { LocalQuarantine } from './local-quarantine.ts'
 import { localStrays } from './local-strays.ts'
@@ -64,6 +65,7 @@ export class LocalStore implements BlockStore {
   readonly #files: StoreFiles
   readonly #window: CommitWindow | null
   readonly #quarantine: LocalQuarantine
+  readonly #reserve: DiskReserve
   /** Writes under way by object: the same block often comes twice at once. */
   readonly #writing = new Map<string, Promise<number>>()
   #temporaryCount = 0
@@ -74,6 +76,7 @@ export class LocalStore implements BlockStore {
     this.#files = files
     this.#window = window
     this.#quarantine = new LocalQuarantine(directory, files)
+    this.#reserve = new DiskReserve(directory, files)
   }
 
   async has(kind: ObjectKind, hash: Hash): Promise<boolean> {
@@ -281,6 +284,7 @@ export class LocalStore implements BlockStore {
   async #place(kind: ObjectKind, hash: Hash, encoded: Buffer): Promise<number> {
     const temporary = this.#temporaryPath()
     try {
+      await this.#reserve.take(encoded.length)
       await this.#files.write(temporary, encoded)
       await this.#intoFolder(kind, hash, (path) => this.#files.rename(temporary, path))
       return encoded.length

@@ -8,6 +8,7 @@
 import { access, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Clock } from '../lib/clock.ts'
+import { isDiskFull } from '../lib/errors.ts'
 import { flush } from '../lib/stable-storage.ts'
 import { eachAtOnce } from './concurrency.ts'
 import { type DiskFile, openRawFile, openSealedFile, type SealedDisks } from './disk-file.ts'
@@ -43,31 +44,58 @@ export async function materialize(request: MaterializeRequest, progress: Progres
   const meter = new ProgressMeter(infoOf(root).blockCount, progress, clock)
   const marks = new Marks(`${path}.leaves`, request.root)
   const finished = (await isThere(`${path}.part`)) ? await marks.read() : 0
-  const target = { path: `${path}.part`, sizeBytes: root.sizeBytes, goesOn: finished > 0 }
-  const file = seal ? await openSealedFile(target, { ...seal, signal }) : await openRawFile(target)
+  try {
+    await writeLeaves({ store, root, readBlock }, { path: `${path}.part`, marks, finished, seal }, meter, signal)
+  } catch (error) {
+    // Half a snapshot helps nobody, and guests may be waiting for the room that it takes.
+    if (isDiskFull(error)) for (const left of [`${path}.part`, marks.path]) await rm(left, { force: true })
+    throw error
+  }
+  await flush(`${path}.part`)
+  await rename(`${path}.part`, path)
+  await flush(dirname(path))
+  await rm(marks.path, { force: true })
+  await meter.finish()
+}
+
+interface Source {
+  store: BlockStore
+  root: Root
+  readBlock: (hash: Hash) => Promise<Buffer>
+}
+
+async function writeLeaves(
+  source: Source,
+  target: { path: string; marks: Marks; finished: number; seal: MaterializeRequest['seal'] },
+  meter: ProgressMeter,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { marks, finished, seal } = target
+  const { root } = source
+  const request = { path: target.path, sizeBytes: root.sizeBytes, goesOn: finished > 0 }
+  const file = seal ? await openSealedFile(request, { ...seal, signal }) : await openRawFile(request)
+  // While one leaf goes to stable storage, the next one is fetched already.
+  let noted = Promise.resolve()
   try {
     for (const [index, ref] of root.leaves.entries()) {
       if (index < finished) {
         meter.advance(ref.blockCount)
         continue
       }
-      await writeLeaf({ store, readBlock }, root, ref, file, meter, signal)
-      await file.flush()
-      await marks.write(index + 1)
+      await writeLeaf(source, ref, file, meter, signal)
+      await noted
+      noted = file.flush().then(() => marks.write(index + 1))
+      noted.catch(() => {})
     }
+    await noted
   } finally {
+    await noted.catch(() => {})
     await file.close()
   }
-  await flush(`${path}.part`)
-  await rename(`${path}.part`, path)
-  await flush(dirname(path))
-  await rm(`${path}.leaves`, { force: true })
-  await meter.finish()
 }
 
 async function writeLeaf(
-  { store, readBlock }: { store: BlockStore; readBlock: (hash: Hash) => Promise<Buffer> },
-  root: Root,
+  { store, root, readBlock }: Source,
   ref: LeafRef,
   file: DiskFile,
   meter: ProgressMeter,
@@ -87,22 +115,22 @@ async function writeLeaf(
 
 /** How far the file has got, for that root and no other. */
 class Marks {
-  readonly #path: string
+  readonly path: string
   readonly #root: Hash
 
   constructor(path: string, root: Hash) {
-    this.#path = path
+    this.path = path
     this.#root = root
   }
 
   async read(): Promise<number> {
-    const [root, count] = (await readFile(this.#path, 'utf8').catch(() => '')).trim().split(' ')
+    const [root, count] = (await readFile(this.path, 'utf8').catch(() => '')).trim().split(' ')
     return root === this.#root && /^\d+$/.test(count ?? '') ? Number(count) : 0
   }
 
   async write(count: number): Promise<void> {
-    await writeFile(`${this.#path}.new`, `${this.#root} ${count}\n`, { mode: 0o600, flush: true })
-    await rename(`${this.#path}.new`, this.#path)
+    await writeFile(`${this.path}.new`, `${this.#root} ${count}\n`, { mode: 0o600, flush: true })
+    await rename(`${this.path}.new`, this.path)
   }
 }
 

@@ -1,5 +1,5 @@
 /** What a local store asks of a file system: a port, so that a failing disk can be put under it. */
-import { link, lstat, mkdir, readdir, readFile, rename, rmdir, unlink, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, readdir, readFile, rename, rmdir, statfs, unlink, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { flush } from '../lib/stable-storage.ts'
 
@@ -26,6 +26,8 @@ export interface StoreFiles {
   makeFolder(path: string, options?: { recursive: boolean }): Promise<void>
   names(path: string): Promise<string[]>
   facts(path: string): Promise<FileFacts>
+  /** Of the file system that holds the path; free is what this process may still take. */
+  room(path: string): Promise<{ freeBytes: number; totalBytes: number }>
 }
 
 export const realFiles: StoreFiles = {
@@ -49,6 +51,10 @@ export const realFiles: StoreFiles = {
   facts: async (path) => {
     const { size, ctimeMs } = await lstat(path)
     return { sizeBytes: size, changedAtMs: ctimeMs }
+  },
+  room: async (path) => {
+    const { bavail, blocks, bsize } = await statfs(path)
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
   },
 }
 

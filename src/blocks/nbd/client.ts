@@ -10,6 +10,7 @@ import {
   chunk,
   chunkDone,
   command,
+  errno as errnos,
   requestHeaderBytes,
   requestMagic,
   simpleReplyMagic,
@@ -48,11 +49,14 @@ export interface Extent {
 /** The server refused one request, by an errno of the protocol; the connection goes on. */
 export class NbdRequestError extends Error {
   readonly errno: number
+  /** As the file system would say it. */
+  readonly code: string | undefined
 
   constructor(what: string, errno: number, message: string) {
     super(`NBD server refused ${what}: error ${errno}${message ? ` (${message})` : ''}`)
     this.name = 'NbdRequestError'
     this.errno = errno
+    this.code = errno === errnos.noSpace ? 'ENOSPC' : undefined
   }
 }
 

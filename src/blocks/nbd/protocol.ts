@@ -44,7 +44,7 @@ export const commandFlag = { requestOne: 8 } as const
 export const chunk = { none: 0, data: 1, hole: 2, blockStatus: 5, error: 0x8001, errorOffset: 0x8002 } as const
 export const chunkDone = 1
 
-export const errno = { perm: 1, io: 5, invalid: 22, overflow: 75 } as const
+export const errno = { perm: 1, io: 5, invalid: 22, noSpace: 28, overflow: 75 } as const
 
 /** Extent flags of the context `base:allocation`. */
 export const allocation = { hole: 1, zero: 2 } as const

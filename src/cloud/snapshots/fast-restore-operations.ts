@@ -63,7 +63,7 @@ export function enableOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
             await mkdir(dirname(path), { recursive: true, mode: 0o700 })
             if (disks.hasReadyBase(region, root)) return
             const { dataBytes } = await blocks.info(region, root)
-            if (!(await disks.hasRoomFor(dataBytes))) {
+            if (!(await disks.hasRoomFor(dataBytes, 1 / 10))) {
               throw new OperationFailure(
                 `this host has no room for its ${dataBytes} bytes: a tenth of the disk stays free`,
               )

@@ -4,7 +4,7 @@
  * better use for the disk; whoever cannot wait asks for it. Volumes of one snapshot share that file.
  */
 import { messageOf } from '../../lib/errors.ts'
-import type { OperationKind } from '../../operations/operation.ts'
+import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
 import { hydrateKind, isHydration } from './initialization.ts'
@@ -12,6 +12,8 @@ import type { Volumes } from './volumes.ts'
 
 /** What one pass of the reconciler asks for; the next one asks for more. */
 const perPass = 20
+/** The share of the disk that stays free for guests: of what is fetched unasked, and of what somebody asks for. */
+const [unaskedReserve, askedReserve] = [1 / 10, 1 / 100]
 
 export class Hydration {
   readonly #deps: CloudDeps
@@ -33,7 +35,7 @@ export class Hydration {
       const info = await blocks.info(volume.region, volume.baseRoot!).catch((error) => {
         log.warn({ volume: volume.id, error: messageOf(error) }, 'what the volume stands on cannot be fetched now')
       })
-      if (info && (await this.#volumes.disks.hasRoomFor(info.dataBytes))) await this.hydrate(volume)
+      if (info && (await this.#volumes.disks.hasRoomFor(info.dataBytes, unaskedReserve))) await this.hydrate(volume)
     }
   }
 
@@ -73,6 +75,10 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
           if (await disks.takeReadyBase(region, root, subjectId)) return
           for (const other of await state.volumes.hydratedOf(region, root)) {
             if (await disks.shareBase(other, subjectId)) return
+          }
+          const { dataBytes } = await blocks.info(region, root)
+          if (!(await disks.hasRoomFor(dataBytes, askedReserve))) {
+            throw new OperationFailure(`the disk of the host has no room for ${dataBytes} bytes more`)
           }
           await blocks.materialize({ region, root, path, diskKey: null }, { signal, onPercent: progress })
         },

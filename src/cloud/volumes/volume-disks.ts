@@ -251,10 +251,10 @@ export class VolumeDisks {
     await flush(folder)
   }
 
-  /** Whether so much can be fetched and the disk still has a tenth of itself free for what guests write. */
-  async hasRoomFor(bytes: number): Promise<boolean> {
+  /** Whether so much can be fetched and the disk still has that share of itself free for what guests write. */
+  async hasRoomFor(bytes: number, reserve: number): Promise<boolean> {
     const { bavail, blocks, bsize } = await statfs(this.#deps.volumesDir)
-    return bavail * bsize - bytes > (blocks * bsize) / 10
+    return bavail * bsize - bytes > blocks * bsize * reserve
   }
 
   /** Bytes that the volume's files take on this host, and what it had served from its snapshot. */

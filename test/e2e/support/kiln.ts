@@ -23,6 +23,8 @@ export interface StartOptions {
   env?: NodeJS.ProcessEnv
   /** Words after those that are given anyway. */
   args?: readonly string[]
+  /** The folder in which the home is made; the temporary folder unless given. */
+  below?: string
 }
 
 export interface RunningKiln {
@@ -50,7 +52,7 @@ export interface RunningKiln {
 
 /** Resolves once the daemon has said `kiln ready`. */
 export async function startKiln(options: StartOptions = {}): Promise<RunningKiln> {
-  const home = await newHome()
+  const home = await newHome(options.below)
   const kiln = new KilnChild(home, options)
   try {
     await kiln.restart()
@@ -62,8 +64,8 @@ export async function startKiln(options: StartOptions = {}): Promise<RunningKiln
 }
 
 /** An empty home, but for the images that set-up built for the default home, which nobody needs to build again. */
-export async function newHome(): Promise<string> {
-  const home = await mkdtemp(join(tmpdir(), 'kiln-e2e-'))
+export async function newHome(below = tmpdir()): Promise<string> {
+  const home = await mkdtemp(join(below, 'kiln-e2e-'))
   const { cacheDir } = homeAt(defaultHome())
   await mkdir(cacheDir, { recursive: true, mode: 0o700 })
   await symlink(cacheDir, homeAt(home).cacheDir)
