@@ -307,11 +307,18 @@ export class LocalStore implements BlockStore {
       if (!hasCode(error, 'ENOENT', 'EEXIST')) throw error
       if (hasCode(error, 'EEXIST')) return
     }
-    const first = join(this.where, kind, hash.slice(0, 2))
-    for (const folder of [first, join(first, hash.slice(2, 4))])
-      await this.#files.makeFolder(folder).catch((error) => {
-        if (!hasCode(error, 'EEXIST')) throw error
-      })
+    // The upper folder is there already, nearly always.
+    await this.#makeFolder(dirname(path)).catch(async (error) => {
+      if (!hasCode(error, 'ENOENT')) throw error
+      await this.#makeFolder(dirname(dirname(path)))
+      await this.#makeFolder(dirname(path))
+    })
     await put(path)
+  }
+
+  async #makeFolder(path: string): Promise<void> {
+    await this.#files.makeFolder(path).catch((error) => {
+      if (!hasCode(error, 'EEXIST')) throw error
+    })
   }
 }

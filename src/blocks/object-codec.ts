@@ -2,6 +2,7 @@
 import { promisify } from 'node:util'
 import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
 import { contentBytesMax, hashOf } from './format.ts'
+import { looksPacked } from './packing-sample.ts'
 import { CorruptObject, type Hash, type ObjectKind } from './store.ts'
 
 const codecRaw = 0
@@ -28,6 +29,7 @@ const zstdLevels = { quick: 1, hard: 19 } as const
 
 /** Packs content with zstd (in the thread pool) when that saves enough, and leaves it raw otherwise. */
 export async function encodeObject(content: Buffer, effort: PackingEffort = 'quick'): Promise<Buffer> {
+  if (effort === 'quick' && (await looksPacked(content))) return Buffer.concat([Buffer.of(codecRaw), content])
   const packed = await compress(content, {
     // One output chunk, so that nothing is joined afterwards.
     chunkSize: content.length + 1024,
