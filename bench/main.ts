@@ -3,6 +3,7 @@
  * ratios. Machines are noisy: figures are medians of alternating runs, and only the ratios mean something elsewhere.
  */
 import { parseArgs, styleText } from 'node:util'
+import { benchBlocks } from './blocks/blocks.ts'
 import { benchImageSize } from './image-size.ts'
 import { benchLogin } from './login.ts'
 import type { Bench } from './report.ts'
@@ -10,6 +11,7 @@ import type { Bench } from './report.ts'
 const benches: Readonly<Record<string, Bench>> = {
   login: benchLogin,
   'image-size': benchImageSize,
+  blocks: benchBlocks,
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })
