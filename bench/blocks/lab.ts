@@ -1,6 +1,6 @@
 /** A store of its own and a disk of 1 GiB of data, half of which packs well: what the block benches work on. */
 import { randomFillSync } from 'node:crypto'
-import { mkdir, mkdtemp, open, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createSnapshotBlocks, type LocalSnapshotBlocks } from '../../src/blocks/snapshot-blocks.ts'
@@ -48,8 +48,13 @@ export class Lab {
     await run('qemu-img', ['convert', '-O', 'qcow2', `${lab.disk}.raw`, lab.disk])
     await rm(`${lab.disk}.raw`)
     await lab.disks.createLayer(lab.increment, dataBytes)
-    const writes = Array.from({ length: changedMib }, (_, at) => ['-c', `write -q -P ${at + 1} ${at * 40 + 3}M 1M`])
-    await run('qemu-io', [...writes.flat(), lab.increment])
+    const writes: string[] = []
+    for (let at = 0; at < changedMib; at++) {
+      const piece = join(lab.folder, `piece-${at}`)
+      await writeFile(piece, randomFillSync(Buffer.alloc(mibBytes)))
+      writes.push('-c', `write -q -s ${piece} ${at * 40 + 3}M 1M`)
+    }
+    await run('qemu-io', [...writes, lab.increment])
     await flushed(lab.folder)
     return lab
   }

@@ -1,5 +1,5 @@
 /** What a local store asks of a file system: a port, so that a failing disk can be put under it. */
-import { link, lstat, mkdir, readdir, readFile, rename, rmdir, statfs, unlink, writeFile } from 'node:fs/promises'
+import { link, lstat, mkdir, open, readdir, rename, rmdir, statfs, unlink, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { flush } from '../lib/stable-storage.ts'
 
@@ -31,7 +31,7 @@ export interface StoreFiles {
 }
 
 export const realFiles: StoreFiles = {
-  read: (path) => readFile(path),
+  read,
   write: (path, bytes) => writeFile(path, bytes, { flag: 'wx', mode: 0o600 }),
   writeDurably: async (path, bytes) => {
     const fresh = `${path}.new`
@@ -56,6 +56,23 @@ export const realFiles: StoreFiles = {
     const { bavail, blocks, bsize } = await statfs(path)
     return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
   },
+}
+
+/** In one piece: `readFile` takes blocks, which are a byte longer than half a mebibyte, in two, and copies them together. */
+async function read(path: string): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    const bytes = Buffer.allocUnsafeSlow((await file.stat()).size)
+    let length = 0
+    while (length < bytes.length) {
+      const { bytesRead } = await file.read(bytes, length)
+      if (bytesRead === 0) break
+      length += bytesRead
+    }
+    return bytes.subarray(0, length)
+  } finally {
+    await file.close()
+  }
 }
 
 export function hasCode(error: unknown, ...codes: string[]): boolean {

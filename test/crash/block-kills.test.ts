@@ -279,7 +279,9 @@ async function removeAll(left: {
   await kiln.command('gc', '--grace', '0').catch(() => {})
 }
 
-test(`${kills} kills while images are captured, copied and hydrated`, async () => {
+const timeout = 300_000 + kills * 30_000
+
+test(`${kills} kills while images are captured, copied and hydrated`, { timeout }, async () => {
   const { Images: images } = await killer
     .client(home)
     .send(new DescribeImagesCommand({ Owners: ['amazon'], Filters: [{ Name: 'name', Values: ['kiln-linux-*-ebs'] }] }))
