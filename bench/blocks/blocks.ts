@@ -100,7 +100,7 @@ async function hydration(lab: Lab, region: string, root: string, say: (line: str
     {
       label: 'hydrate',
       run: async () => {
-        await lab.blocks.materialize({ region, root, path })
+        await lab.blocks.materialize({ region, root, path, diskKey: null })
       },
       tidy: () => rm(path),
     },

@@ -37,6 +37,7 @@ export class Lab {
         isAlive,
         end: endProcess,
       },
+      sealedDisks: this.disks,
       syncFilesystem: flushed,
     })
   }
@@ -47,7 +48,7 @@ export class Lab {
     await writeData(`${lab.disk}.raw`)
     await run('qemu-img', ['convert', '-O', 'qcow2', `${lab.disk}.raw`, lab.disk])
     await rm(`${lab.disk}.raw`)
-    await lab.disks.createLayer(lab.increment, dataBytes)
+    await lab.disks.createLayer(lab.increment, dataBytes, null)
     const writes: string[] = []
     for (let at = 0; at < changedMib; at++) {
       const piece = join(lab.folder, `piece-${at}`)
@@ -77,7 +78,7 @@ export class Lab {
 
   /** What the daemon does for a snapshot, from the frozen files to the committed root. */
   async capture(region: string, layers: readonly string[], parentRoot: string | null) {
-    const source = await this.disks.openForReading({ base: null, layers: [...layers] }, dataBytes)
+    const source = await this.disks.openForReading({ base: null, layers: [...layers], key: null }, dataBytes)
     try {
       const parent = parentRoot === null ? null : { root: parentRoot, changedDepth: 1 }
       return await this.blocks.capture({ region, source, sizeBytes: dataBytes, parent })

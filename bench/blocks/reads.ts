@@ -16,7 +16,7 @@ const hotBytes = 192 * mibBytes
 const volumeId = 'vol-0123456789abcdef0'
 
 export async function benchReads(lab: Lab, region: string, root: string, say: (line: string) => void): Promise<void> {
-  const local = await lab.disks.openForReading({ base: null, layers: [lab.disk] }, dataBytes)
+  const local = await lab.disks.openForReading({ base: null, layers: [lab.disk], key: null }, dataBytes)
   const served = () => lab.blocks.serve({ region, root, volumeId })
   /** The server's memory is empty; what the disk's cache holds stays, for both. */
   const anew = async () => {
