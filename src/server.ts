@@ -147,7 +147,15 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,
-      lanes: { boot: machines.bootConcurrency, blocks: 2, tiering: 1, images: 1000, stop: 16, hydrate: 1 },
+      lanes: {
+        boot: machines.bootConcurrency,
+        blocks: 2,
+        tiering: 1,
+        images: 1000,
+        stop: 16,
+        hydrate: 1,
+        initialize: 4,
+      },
     }),
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,

@@ -5,6 +5,7 @@ import { systemClock } from '../lib/clock.ts'
 import { blockBytes, leafSpanBytes } from './format.ts'
 import { materialize } from './materialize.ts'
 import { type BlockStore, CorruptObject } from './store.ts'
+import { manualClock } from './testing/manual-clock.ts'
 import { sealedDisks, unseal } from './testing/qemu-disks.ts'
 import { openStore, patternBlock, putSnapshot, withCalls } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
@@ -105,4 +106,17 @@ test('with a key it becomes a sealed file, wherever it was interrupted; nothing 
   expect(sealed.length).toBeLessThan(6 * 1024 * 1024)
   for (const text of ['firstfirst', 'otherleaf', 'endend']) expect(sealed.includes(text), text).toBe(false)
   expect((await readdir(folder)).filter((name) => /part|leaves/.test(name)).sort()).toEqual(['base.raw.part.secret'])
+})
+
+test('at a rate, the file grows only as time goes by', async () => {
+  const { store, root, path } = await setUp()
+  const clock = manualClock()
+  const writing = materialize({ store, root, path, seal: null, bytesPerSecond: blockBytes }, {}, clock)
+  for (let second = 0; second < content.size - 1; second++) {
+    await expect.poll(() => clock.sleeping).toBeGreaterThan(0)
+    await expect(stat(path)).rejects.toThrow('ENOENT')
+    clock.advance(1000)
+  }
+  await writing
+  await expectWhole(path)
 })

@@ -13,6 +13,7 @@ import { flush } from '../lib/stable-storage.ts'
 import { eachAtOnce } from './concurrency.ts'
 import { type DiskFile, openRawFile, openSealedFile, type SealedDisks } from './disk-file.ts'
 import { blockBytes, blocksPerLeaf, type LeafRef, type Root } from './format.ts'
+import { Pace } from './pace.ts'
 import type { Progress } from './ports.ts'
 import { ProgressMeter } from './progress-meter.ts'
 import { blockAccess } from './sealed-block.ts'
@@ -31,6 +32,8 @@ export interface MaterializeRequest {
   sealKey?: Buffer | null
   /** With it the file is sealed. */
   seal: { disks: SealedDisks; key: Buffer } | null
+  /** Of the volume's content; without it as fast as the host can. */
+  bytesPerSecond?: number
 }
 
 /** Throws MissingObject and CorruptObject of the store, and what the file system says. Nothing is done when the file is there. */
@@ -42,10 +45,12 @@ export async function materialize(request: MaterializeRequest, progress: Progres
   const access = blockAccess(request.sealKey ?? null)
   const readBlock = (hash: Hash) => access.read(store, hash)
   const meter = new ProgressMeter(infoOf(root).blockCount, progress, clock)
+  const pace = new Pace(request.bytesPerSecond ?? null, clock)
   const marks = new Marks(`${path}.leaves`, request.root)
   const finished = (await isThere(`${path}.part`)) ? await marks.read() : 0
   try {
-    await writeLeaves({ store, root, readBlock }, { path: `${path}.part`, marks, finished, seal }, meter, signal)
+    const writing = { store, root, readBlock, meter, pace, signal }
+    await writeLeaves(writing, { path: `${path}.part`, marks, finished, seal })
   } catch (error) {
     // Half a snapshot helps nobody, and guests may be waiting for the room that it takes.
     if (isDiskFull(error)) for (const left of [`${path}.part`, marks.path]) await rm(left, { force: true })
@@ -58,20 +63,21 @@ export async function materialize(request: MaterializeRequest, progress: Progres
   await meter.finish()
 }
 
-interface Source {
+interface Writing {
   store: BlockStore
   root: Root
   readBlock: (hash: Hash) => Promise<Buffer>
+  meter: ProgressMeter
+  pace: Pace
+  signal: AbortSignal | undefined
 }
 
 async function writeLeaves(
-  source: Source,
+  writing: Writing,
   target: { path: string; marks: Marks; finished: number; seal: MaterializeRequest['seal'] },
-  meter: ProgressMeter,
-  signal: AbortSignal | undefined,
 ): Promise<void> {
   const { marks, finished, seal } = target
-  const { root } = source
+  const { root, meter, signal } = writing
   const request = { path: target.path, sizeBytes: root.sizeBytes, goesOn: finished > 0 }
   const file = seal ? await openSealedFile(request, { ...seal, signal }) : await openRawFile(request)
   // While one leaf goes to stable storage, the next one is fetched already.
@@ -82,7 +88,7 @@ async function writeLeaves(
         meter.advance(ref.blockCount)
         continue
       }
-      await writeLeaf(source, ref, file, meter, signal)
+      await writeLeaf(writing, ref, file)
       await noted
       noted = file.flush().then(() => marks.write(index + 1))
       noted.catch(() => {})
@@ -94,16 +100,12 @@ async function writeLeaves(
   }
 }
 
-async function writeLeaf(
-  { store, root, readBlock }: Source,
-  ref: LeafRef,
-  file: DiskFile,
-  meter: ProgressMeter,
-  signal: AbortSignal | undefined,
-): Promise<void> {
+async function writeLeaf(writing: Writing, ref: LeafRef, file: DiskFile): Promise<void> {
+  const { store, root, readBlock, meter, pace, signal } = writing
   const leaf = await readLeaf(store, ref, root.sizeBytes)
   const slots = Array.from({ length: blocksPerLeaf }, (_, slot) => slot).filter((slot) => leaf.has(slot))
   const write = async (slot: number) => {
+    await pace.take(blockBytes, signal)
     const offset = (ref.index * blocksPerLeaf + slot) * blockBytes
     const block = await readBlock(leaf.hashAt(slot)!)
     // The volume's last block may be longer than what is left of the volume.

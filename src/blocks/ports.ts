@@ -269,7 +269,15 @@ export interface SnapshotBlocks extends StoreCare {
    * file is raw, with one (32 bytes) it is a qcow2 file sealed under it. The seal key opens the snapshot's blocks.
    */
   materialize(
-    request: { region: string; root: Hash; path: string; diskKey: Buffer | null; sealKey?: Buffer | null },
+    request: {
+      region: string
+      root: Hash
+      path: string
+      diskKey: Buffer | null
+      sealKey?: Buffer | null
+      /** Of the volume's content; without it as fast as the host can. */
+      bytesPerSecond?: number
+    },
     progress?: Progress,
   ): Promise<void>
   /**

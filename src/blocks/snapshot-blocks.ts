@@ -106,9 +106,9 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       stores.recent(region).settle('roots', root)
     },
 
-    async materialize({ region, root, path, diskKey, sealKey }, progress = {}) {
+    async materialize({ region, diskKey, ...request }, progress = {}) {
       const seal = diskKey && { disks: sealedDisks, key: diskKey }
-      await materialize({ store: await stores.existing(region), root, path, seal, sealKey }, progress, clock)
+      await materialize({ store: await stores.existing(region), ...request, seal }, progress, clock)
     },
 
     async info(region, root) {

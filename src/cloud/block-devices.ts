@@ -20,6 +20,8 @@ export interface DeviceWish {
     volumeType?: string
     iops?: number
     throughput?: number
+    /** MiB a second; only a launch takes it. */
+    initializationRate?: number
     deleteOnTermination?: boolean
     encrypted?: boolean
   }

@@ -71,7 +71,7 @@ const actions: (() => Promise<unknown>)[] = [
   async () => {
     const snapshots = (await cloud.snapshots.list(scope, {})).items.filter((row) => row.state === 'completed')
     const source = pick([null, pick(snapshots)])
-    const shape = { volumeType: null, iops: null, throughput: null, tags: [] }
+    const shape = { volumeType: null, iops: null, throughput: null, initializationRate: null, tags: [] }
     const about = { zone: 'eu-west-1a', sizeGib: source?.sizeGib ?? 1, snapshotId: source?.id ?? null }
     await cloud.volumeCreations.create(scope, { ...about, ...shape })
   },
@@ -88,7 +88,7 @@ const actions: (() => Promise<unknown>)[] = [
   async () => {
     const { id: volumeId, sizeGib } = pick((await cloud.volumes.list(scope, {})).items)
     if (sizeGib > 8) return
-    const rest = { volumeType: null, iops: null, throughput: null }
+    const rest = { volumeType: null, iops: null, throughput: null, initializationRate: null }
     await cloud.volumeModifications.modify(scope, { volumeId, sizeGib: sizeGib + 1, ...rest })
   },
   async () => cloud.hydration.hydrate(pick((await cloud.volumes.list(scope, {})).items)),

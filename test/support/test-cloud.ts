@@ -123,7 +123,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   }
 }
 
-const idleLanes = { boot: 1, blocks: 1, tiering: 1, images: 1, stop: 1, hydrate: 1 }
+const idleLanes = { boot: 1, blocks: 1, tiering: 1, images: 1, stop: 1, hydrate: 1, initialize: 4 }
 
 const seedBytes = 1024 ** 3
 

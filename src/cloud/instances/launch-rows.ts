@@ -12,6 +12,7 @@ import type { CloudDeps, Scope } from '../deps.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
+import { enqueueInitialization } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
 import type { InstanceType } from './instance-types.ts'
@@ -47,6 +48,7 @@ export async function writeLaunch(
   const { random, clock, operations } = deps
   const addresses = await pickAddresses(deps, tx, request, plan)
   const snapshots = await snapshotsOf(deps, tx, plan.devices)
+  const rates = new Map(request.devices.map(({ deviceName, ebs }) => [deviceName, ebs?.initializationRate]))
   const fast = await fastRestoredOf(tx, scope, [...snapshots.keys()], plan.subnet.zone)
   const reservationId = newId('reservation', random)
   const now = clock.now()
@@ -56,7 +58,9 @@ export async function writeLaunch(
   }))
   const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!))
   const disks = instances.flatMap((instance) =>
-    plan.devices.map((device, slot) => diskRows(volumes, scope, instance, device, { slot, snapshots, fast })),
+    plan.devices.map((device, slot) =>
+      diskRows(volumes, scope, instance, device, { slot, snapshots, fast, rate: rates.get(device.deviceName) }),
+    ),
   )
   await tx.instances.insert(instances)
   await tx.networks.insertInterfaces(interfaces, plan.groupIds)
@@ -66,6 +70,7 @@ export async function writeLaunch(
   await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
   const newVolumes = disks.map((disk) => disk.volume)
   await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
+  for (const volume of newVolumes) await enqueueInitialization(deps, tx, scope, volume)
   const input = { isLaunch: true }
   for (const { id: subjectId } of instances)
     await operations.enqueue(tx, { kind: bootKind, subjectId, ...scope, input })
@@ -169,19 +174,28 @@ function interfaceRow({ random }: CloudDeps, instance: Instance, addresses: Addr
   }
 }
 
+interface DiskPlan {
+  slot: number
+  snapshots: ReadonlyMap<string, Snapshot>
+  /** Those that are ready for new volumes. */
+  fast: ReadonlySet<string>
+  /** MiB a second at which the snapshot is fetched. */
+  rate: number | undefined
+}
+
 function diskRows(
   volumes: Volumes,
   scope: Scope,
   instance: Instance,
   device: Device,
-  { slot, snapshots, fast }: { slot: number; snapshots: ReadonlyMap<string, Snapshot>; fast: ReadonlySet<string> },
+  { slot, snapshots, fast, rate }: DiskPlan,
 ) {
   const { sizeGib, volumeType, iops, throughput, snapshotId, deviceName, deleteOnTermination } = device
   const shape = { sizeGib: sizeGib!, volumeType: volumeType!, iops, throughput }
-  const isReady = snapshotId !== null && fast.has(snapshotId)
+  const isReady = snapshotId !== null && rate === undefined && fast.has(snapshotId)
   const baseRoot = snapshotId === null ? null : snapshots.get(snapshotId)!.rootHash
-  const origin = { zone: instance.zone, snapshotId, baseRoot, fastRestored: isReady ? 1 : 0 } as const
-  const rows = volumes.newRows(scope, { ...shape, ...origin }, 'in-use')
+  const origin = { zone: instance.zone, snapshotId, baseRoot, initializationRate: rate ?? null } as const
+  const rows = volumes.newRows(scope, { ...shape, ...origin, fastRestored: isReady ? 1 : 0 }, 'in-use')
   const { id: volumeId, createdAt: attachedAt } = rows.volume
   const link = { volumeId, instanceId: instance.id, deviceName, slot, deleteOnTermination, attachedAt }
   const attachment: VolumeAttachment = { ...link, state: 'attached' }

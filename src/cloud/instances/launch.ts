@@ -4,7 +4,7 @@ import { limits } from '../../lib/limits.ts'
 import type { Subnet } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
-import { type DeviceWish, mergeDevices } from '../block-devices.ts'
+import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Images } from '../images/images.ts'
@@ -12,6 +12,7 @@ import { usableAddresses } from '../network/addresses.ts'
 import type { Vpcs } from '../network/vpcs.ts'
 import type { NetworkProbe } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
+import { checkInitializationRate } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { checkGroupCount } from './group-count.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
@@ -86,6 +87,7 @@ export class Launches {
     }
     // The root comes first: slot 0 is what the firmware boots from.
     const ordered = [root, ...devices.filter((device) => device !== root)]
+    checkRates(request.devices, ordered)
     const subnet = await this.#subnetOf(scope, request)
     const groupIds = await this.#groupsOf(scope, request, subnet.vpcId)
     if (request.keyName !== null && !(await state.keyPairs.named(scope.accountId, scope.region, request.keyName))) {
@@ -167,6 +169,14 @@ export class Launches {
       'InsufficientFreeAddressesInSubnet',
       `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances`,
     )
+  }
+}
+
+function checkRates(wishes: readonly DeviceWish[], devices: readonly Device[]): void {
+  for (const { deviceName, ebs } of wishes) {
+    const hasSnapshot = devices.find((device) => device.deviceName === deviceName)?.snapshotId != null
+    const parameter = `BlockDeviceMapping(${deviceName}).Ebs.VolumeInitializationRate`
+    checkInitializationRate(ebs?.initializationRate ?? null, parameter, hasSnapshot)
   }
 }
 

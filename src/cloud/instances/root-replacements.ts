@@ -17,7 +17,7 @@ import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Images } from '../images/images.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
-import { checkInitializationRate } from '../volumes/initialization.ts'
+import { checkInitializationRate, enqueueInitialization } from '../volumes/initialization.ts'
 import { isProvisioned, volumeParameters, volumeShape } from '../volumes/volume-types.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import type { MachineRuns } from './machine-runs.ts'
@@ -173,7 +173,9 @@ export class RootReplacements {
     )
     const { initializationRate } = request
     const about = { zone: old.zone, snapshotId: snapshot.id, baseRoot: snapshot.rootHash, initializationRate }
-    return await this.#volumes.insertNew(tx, scope, { ...shape, ...about }, 'creating')
+    const id = await this.#volumes.insertNew(tx, scope, { ...shape, ...about }, 'creating')
+    await enqueueInitialization(this.#deps, tx, scope, { id, initializationRate })
+    return id
   }
 
   /** From now on nobody else can have it. */

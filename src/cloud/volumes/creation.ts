@@ -7,6 +7,7 @@ import type { Volume } from '../../state/volumes.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Snapshot, Snapshots } from '../snapshots/snapshots.ts'
+import { checkInitializationRate, enqueueInitialization } from './initialization.ts'
 import { volumeParameters, volumeShape } from './volume-types.ts'
 import type { Volumes } from './volumes.ts'
 
@@ -17,6 +18,7 @@ export interface CreateVolumeRequest {
   volumeType: string | null
   iops: number | null
   throughput: number | null
+  initializationRate: number | null
   tags: readonly Tag[]
   clientToken?: ClientToken
 }
@@ -40,7 +42,8 @@ export class VolumeCreations {
     const { state, operations } = this.#deps
     const before = await answeredBefore(state, scope, 'CreateVolume', request.clientToken)
     if (before) return await this.#volumes.get(scope, before[0]!)
-    const { zone, snapshotId, tags } = request
+    const { zone, snapshotId, initializationRate, tags } = request
+    checkInitializationRate(initializationRate, 'VolumeInitializationRate', snapshotId !== null)
     if (!zonesOf(scope.region).includes(zone)) {
       throw new KilnError('InvalidZone.NotFound', `The zone '${zone}' does not exist (AvailabilityZone).`)
     }
@@ -49,10 +52,11 @@ export class VolumeCreations {
     const [id] = await createOnce(this.#deps, scope, 'CreateVolume', request.clientToken, async (tx) => {
       const present = snapshotId === null ? undefined : await tx.snapshots.get(snapshotId)
       if (snapshotId !== null && present?.state !== 'completed') throw notThere(snapshotId)
-      const about = { ...shape, zone, snapshotId, baseRoot: present?.rootHash ?? null }
+      const about = { ...shape, zone, snapshotId, baseRoot: present?.rootHash ?? null, initializationRate }
       const volumeId = await this.#volumes.insertNew(tx, scope, about, 'creating')
       await tx.tags.put({ id: volumeId, type: 'volume', ...scope }, tags)
       await operations.enqueue(tx, { kind: createVolumeKind, subjectId: volumeId, ...scope, input: {} })
+      await enqueueInitialization(this.#deps, tx, scope, { id: volumeId, initializationRate })
       return [volumeId]
     })
     operations.wake()

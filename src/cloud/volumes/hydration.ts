@@ -7,13 +7,15 @@ import { messageOf } from '../../lib/errors.ts'
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
-import { hydrateKind, isHydration } from './initialization.ts'
+import { type HydrationInput, hydrateKind, hydrationOf, initializeKind, mib } from './initialization.ts'
 import type { Volumes } from './volumes.ts'
 
 /** What one pass of the reconciler asks for; the next one asks for more. */
 const perPass = 20
 /** The share of the disk that stays free for guests: of what is fetched unasked, and of what somebody asks for. */
 const [unaskedReserve, askedReserve] = [1 / 10, 1 / 100]
+/** A volume that was asked to be fetched before it has files. */
+const lookAgainMs = 500
 
 export class Hydration {
   readonly #deps: CloudDeps
@@ -22,7 +24,9 @@ export class Hydration {
   constructor(deps: CloudDeps, volumes: Volumes) {
     this.#deps = deps
     this.#volumes = volumes
-    deps.operations.register(hydrateOperation(deps, volumes))
+    // Those that wait for their turn must not hold up those that were promised a rate.
+    deps.operations.register(hydrateOperation(deps, volumes, { kind: hydrateKind, lane: 'hydrate' }))
+    deps.operations.register(hydrateOperation(deps, volumes, { kind: initializeKind, lane: 'initialize' }))
   }
 
   /** One pass: volumes that are old enough and still lazy, as long as the disk has room. */
@@ -40,18 +44,23 @@ export class Hydration {
   }
 
   /** Asks for it, unless that was done before. */
-  async hydrate({ id: subjectId, accountId, region }: Volume): Promise<void> {
+  async hydrate({ id: volumeId, accountId, region }: Volume): Promise<void> {
     const { state, operations } = this.#deps
     await state.transaction(async (tx) => {
+      const subjectId = hydrationOf(volumeId)
       const underway = await tx.operations.unfinishedOf(subjectId)
-      if (underway.some((operation) => isHydration(operation.kind))) return
-      await operations.enqueue(tx, { kind: hydrateKind, subjectId, accountId, region, input: {} })
+      if (underway.length > 0) return
+      await operations.enqueue(tx, { kind: hydrateKind, subjectId, accountId, region, input: { volumeId } })
     })
     operations.wake()
   }
 }
 
-function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Record<string, never>, unknown> {
+function hydrateOperation(
+  deps: CloudDeps,
+  volumes: Volumes,
+  { kind, lane }: { kind: string; lane: string },
+): OperationKind<HydrationInput, unknown> {
   const { state, blocks, machines, clock } = deps
   const { disks } = volumes
 
@@ -61,35 +70,43 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
   }
 
   return {
-    kind: hydrateKind,
-    lane: 'hydrate',
+    kind,
+    lane,
     steps: [
       {
         name: 'fetch',
-        async run({ subjectId, signal, progress }) {
-          const volume = await lazy(subjectId)
+        async run({ input: { volumeId }, signal, progress }) {
+          const volume = await lazy(volumeId)
           if (!volume) return
+          if (!(await state.volumes.layers(volumeId)).some((layer) => layer.isMade)) return { againInMs: lookAgainMs }
           // The folder is there once the volume's first layer is; a volume that was deleted gets none from us.
-          const { root, region } = volume
-          const { path } = disks.localBase(subjectId)
-          if (await disks.takeReadyBase(region, root, subjectId)) return
+          const { root, region, initializationRate: rate } = volume
+          const { path } = disks.localBase(volumeId)
+          if (await disks.takeReadyBase(region, root, volumeId)) return
           for (const other of await state.volumes.hydratedOf(region, root)) {
-            if (await disks.shareBase(other, subjectId)) return
+            if (await disks.shareBase(other, volumeId)) return
           }
           const { dataBytes } = await blocks.info(region, root)
           if (!(await disks.hasRoomFor(dataBytes, askedReserve))) {
             throw new OperationFailure(`the disk of the host has no room for ${dataBytes} bytes more`)
           }
-          await blocks.materialize({ region, root, path, diskKey: null }, { signal, onPercent: progress })
+          const bytesPerSecond = rate === null ? undefined : rate * mib
+          await blocks.materialize(
+            { region, root, path, diskKey: null, bytesPerSecond },
+            { signal, onPercent: progress },
+          )
         },
       },
       {
         // The machine first: until the row says so, every start reads the served base, which is still there.
         name: 'switch',
-        async run({ subjectId: volumeId }) {
-          await disks.holding(volumeId, async (instanceId) => {
+        async run({ input: { volumeId } }) {
+          return await disks.holding(volumeId, async (instanceId) => {
             if (!(await lazy(volumeId))) return
             const [attachment] = await state.volumes.attachmentsOfVolumes([volumeId])
+            // Whether the machine has the disk is settled in a moment.
+            if (attachment?.state === 'attaching' || attachment?.state === 'detaching')
+              return { againInMs: lookAgainMs }
             if (instanceId !== null && attachment && (await machines.inspect(instanceId)).state !== 'absent') {
               const disk = await disks.machineDisk(volumeId, attachment.slot)
               const chain = { ...disk.chain, base: disks.localBase(volumeId) }
@@ -100,10 +117,10 @@ function hydrateOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Reco
         },
       },
     ],
-    async fail({ subjectId, log }, { step, message }) {
+    async fail({ input: { volumeId }, log }, { step, message }) {
       // The volume goes on as it was; the next pass asks again.
-      if (!(await state.volumes.get(subjectId))) return
-      log.error({ step, message }, 'the snapshot under the volume could not be fetched')
+      if (!(await state.volumes.get(volumeId))) return
+      log.error({ step, message, volume: volumeId }, 'the snapshot under the volume could not be fetched')
     },
   }
 }

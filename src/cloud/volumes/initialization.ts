@@ -2,14 +2,36 @@
  * How a volume comes to hold all that it was made of. Source: "Initialize Amazon EBS volumes" in the EBS user guide.
  */
 import { KilnError } from '../../lib/errors.ts'
+import type { Repositories } from '../../state/state.ts'
 import type { Volume } from '../../state/volumes.ts'
-import type { CloudDeps } from '../deps.ts'
+import type { CloudDeps, Scope } from '../deps.ts'
 
 /** Fetches what a volume stands on when there is time, or when somebody asks for it. */
 export const hydrateKind = 'hydrate-volume'
 /** The same from the first moment on, at the rate that was asked for. */
 export const initializeKind = 'initialize-volume'
-export const isHydration = (kind: string) => kind === hydrateKind || kind === initializeKind
+
+export interface HydrationInput {
+  volumeId: string
+}
+
+/**
+ * One volume is fetched by one operation at a time. Its subject is not the volume: what else is done about that must not
+ * wait until all of it is here.
+ */
+export const hydrationOf = (volumeId: string) => `${volumeId}:hydration`
+
+/** Lets the volume be fetched from now on, at its rate. Nothing happens when it has none. */
+export async function enqueueInitialization(
+  { operations }: Pick<CloudDeps, 'operations'>,
+  tx: Repositories,
+  scope: Scope,
+  volume: { id: string; initializationRate?: number | null },
+): Promise<void> {
+  if (!volume.initializationRate) return
+  const input: HydrationInput = { volumeId: volume.id }
+  await operations.enqueue(tx, { kind: initializeKind, subjectId: hydrationOf(volume.id), ...scope, input })
+}
 
 /** MiB a second. */
 const rates = { min: 100, max: 300 }
@@ -38,7 +60,7 @@ export interface Initialization {
   remainingSeconds: number | null
 }
 
-const mib = 1024 ** 2
+export const mib = 1024 ** 2
 
 /** Null for a volume that began empty. */
 export async function initializationOf(
@@ -51,7 +73,7 @@ export async function initializationOf(
   if (baseRoot === null || hydratedAt !== null) {
     return { method, percent: 100, remainingSeconds: rate === null ? null : 0 }
   }
-  const underway = (await state.operations.unfinishedOf(id)).find(({ kind }) => isHydration(kind))
+  const [underway] = await state.operations.unfinishedOf(hydrationOf(id))
   const percent = Math.min(99, underway?.progress ?? 0)
   if (rate === null) return { method, percent, remainingSeconds: null }
   const info = await blocks.info(region, baseRoot).catch(() => undefined)

@@ -7,7 +7,7 @@ import type { Volume, VolumeAttachment, VolumeLayer } from '../../state/volumes.
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { isFastRestored } from '../snapshots/fast-restore-operations.ts'
-import { isHydration } from './initialization.ts'
+import { hydrationOf } from './initialization.ts'
 import { layerFileName, VolumeDisks } from './volume-disks.ts'
 import type { VolumeShape } from './volume-types.ts'
 
@@ -104,8 +104,8 @@ export class Volumes {
     const { accountId, region, zone, sizeGib, volumeType, snapshotId, state } = volume
     const layers = (await this.#deps.state.volumes.layers(id)).length
     const isLazy = volume.baseRoot !== null && volume.hydratedAt === null
-    const underway = await this.#deps.state.operations.unfinishedOf(id)
-    const hydrationPercent = underway.find((operation) => isHydration(operation.kind))?.progress ?? null
+    const [underway] = await this.#deps.state.operations.unfinishedOf(hydrationOf(id))
+    const hydrationPercent = underway?.progress ?? null
     const usage = { ...(await this.disks.usage(id)), hydrationPercent }
     const attachments = await this.#deps.state.volumes.attachmentsOfVolumes([id])
     const attachedTo = attachments.map(({ instanceId, deviceName }) => ({ instanceId, deviceName }))

@@ -16,8 +16,8 @@ import { ec2Attachment } from './volume-attachments.ts'
 export const volumeHandlers: Ec2Handlers<Cloud> = {
   async CreateVolume(input, context) {
     const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
-    const { Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, VolumeInitializationRate, AvailabilityZoneId } = input
-    refuseGiven({ Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, VolumeInitializationRate, AvailabilityZoneId })
+    const { Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, AvailabilityZoneId } = input
+    refuseGiven({ Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, AvailabilityZoneId })
     if (!input.AvailabilityZone) {
       throw new KilnError('MissingParameter', 'The request must contain the parameter AvailabilityZone')
     }
@@ -28,6 +28,7 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
       volumeType: input.VolumeType ?? null,
       iops: input.Iops ?? null,
       throughput: input.Throughput ?? null,
+      initializationRate: input.VolumeInitializationRate ?? null,
       tags,
       clientToken: readClientToken(input),
     })

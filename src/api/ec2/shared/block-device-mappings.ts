@@ -5,7 +5,11 @@ import { KilnError } from '../../../lib/errors.ts'
 import { readId } from './ids.ts'
 import { refuseGiven } from './unsupported.ts'
 
-export function readDevices(mappings: readonly BlockDeviceMapping[] | undefined): DeviceWish[] {
+/** Only instances that are launched can have their volumes initialized at a rate: `forLaunch`. */
+export function readDevices(
+  mappings: readonly BlockDeviceMapping[] | undefined,
+  { forLaunch = false }: { forLaunch?: boolean } = {},
+): DeviceWish[] {
   return (mappings ?? []).map((mapping) => {
     if (!mapping.DeviceName) {
       throw new KilnError('MissingParameter', 'The request must contain the parameter BlockDeviceMapping.DeviceName')
@@ -16,7 +20,7 @@ export function readDevices(mappings: readonly BlockDeviceMapping[] | undefined)
       'BlockDeviceMapping.Ebs.OutpostArn': ebs?.OutpostArn,
       'BlockDeviceMapping.Ebs.AvailabilityZone': ebs?.AvailabilityZone,
       'BlockDeviceMapping.Ebs.EbsCardIndex': (ebs?.EbsCardIndex ?? 0) !== 0,
-      'BlockDeviceMapping.Ebs.VolumeInitializationRate': ebs?.VolumeInitializationRate,
+      'BlockDeviceMapping.Ebs.VolumeInitializationRate': !forLaunch && ebs?.VolumeInitializationRate,
     })
     return {
       deviceName: mapping.DeviceName,
@@ -29,6 +33,7 @@ export function readDevices(mappings: readonly BlockDeviceMapping[] | undefined)
         volumeType: ebs.VolumeType,
         iops: ebs.Iops,
         throughput: ebs.Throughput,
+        initializationRate: ebs.VolumeInitializationRate,
         deleteOnTermination: ebs.DeleteOnTermination,
         encrypted: ebs.Encrypted,
       },

@@ -36,7 +36,7 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
     securityGroupNames: input.SecurityGroups ?? [],
     privateIp: nic?.PrivateIpAddress ?? input.PrivateIpAddress ?? null,
     associatePublicIp: nic?.AssociatePublicIpAddress ?? null,
-    devices: readDevices(input.BlockDeviceMappings),
+    devices: readDevices(input.BlockDeviceMappings, { forLaunch: true }),
     shutdownBehavior: input.InstanceInitiatedShutdownBehavior ?? 'stop',
     disableApiTermination: input.DisableApiTermination ?? false,
     disableApiStop: input.DisableApiStop ?? false,
