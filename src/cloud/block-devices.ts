@@ -24,6 +24,7 @@ export interface DeviceWish {
     initializationRate?: number
     deleteOnTermination?: boolean
     encrypted?: boolean
+    kmsKeyId?: string
   }
 }
 
@@ -51,12 +52,6 @@ function checkWishes(wishes: readonly DeviceWish[]): void {
       throw new KilnError(
         'InvalidBlockDeviceMapping',
         `Device ${deviceName} cannot be both ephemeral and an EBS volume`,
-      )
-    }
-    if (ebs?.encrypted) {
-      throw new KilnError(
-        'UnsupportedOperation',
-        `BlockDeviceMapping.Ebs.Encrypted is not supported yet: device ${deviceName} cannot be encrypted`,
       )
     }
   }
@@ -124,8 +119,37 @@ async function wishedDevice(
     deviceName,
     snapshotId,
     deleteOnTermination: (ebs.deleteOnTermination ?? present?.deleteOnTermination !== 0) ? 1 : 0,
-    encrypted: 0,
+    // What a snapshot holds decides for it; a volume that begins empty is as it was asked to be.
+    encrypted: snapshot ? snapshot.encrypted : (ebs.encrypted ?? present?.encrypted === 1) ? 1 : 0,
     virtualName: null,
+  }
+}
+
+/**
+ * Throws InvalidBlockDeviceMapping when the mapping of an image says of encryption what only a launch may say. Source:
+ * EbsBlockDevice in the EC2 API reference. `present` are volumes that the image is made of.
+ */
+export function checkImageEncryption(present: readonly Device[], wishes: readonly DeviceWish[]): void {
+  for (const { deviceName, ebs } of wishes) {
+    if (ebs?.kmsKeyId !== undefined) {
+      throw new KilnError(
+        'InvalidBlockDeviceMapping',
+        `An image names no key: BlockDeviceMapping.Ebs.KmsKeyId of ${deviceName} is for launches`,
+      )
+    }
+    if (ebs?.encrypted === undefined) continue
+    if (ebs.snapshotId !== undefined) {
+      throw new KilnError(
+        'InvalidBlockDeviceMapping',
+        `the encrypted flag cannot be specified since device ${deviceName} has a snapshot specified.`,
+      )
+    }
+    const volume = present.find((device) => device.deviceName === deviceName && device.sizeGib !== null)
+    if (!volume || (volume.encrypted === 1) === ebs.encrypted) continue
+    throw new KilnError(
+      'InvalidBlockDeviceMapping',
+      `The volume at ${deviceName} is ${volume.encrypted ? '' : 'not '}encrypted, and an image of it too (BlockDeviceMapping.Ebs.Encrypted)`,
+    )
   }
 }
 

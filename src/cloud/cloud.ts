@@ -7,6 +7,7 @@ import { Contents } from './buckets/contents.ts'
 import { Objects } from './buckets/objects.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
+import { Encryption } from './encryption/encryption.ts'
 import { NamedKeys } from './encryption/named-keys.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
@@ -69,6 +70,7 @@ export interface Cloud {
   readonly hydration: Hydration
   readonly encryptionKeys: NamedKeys
   readonly ebsDefaults: EbsDefaults
+  readonly encryption: Encryption
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
@@ -113,10 +115,11 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
   const volumes = new Volumes(deps)
   const runs = new MachineRuns(deps, volumes.disks)
-  const snapshots = new Snapshots(deps, volumes)
-  const directUploads = new DirectUploads(deps, snapshots)
+  const encryption = new Encryption(deps, encryptionKeys, ebsDefaults)
+  const snapshots = new Snapshots(deps, volumes, encryption)
+  const directUploads = new DirectUploads(deps, snapshots, { encryption, defaults: ebsDefaults })
   const fastRestores = new FastRestores(deps, snapshots, volumes.disks)
-  const images = new Images(deps, snapshots, volumes.disks, runs)
+  const images = new Images(deps, { snapshots, encryption, disks: volumes.disks, runs })
   const publicAccess = new PublicAccess(deps)
   const instances = new Instances(deps, runs, volumes)
   const vpcs = new Vpcs(deps)
@@ -157,14 +160,14 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
 
   return {
     images,
-    imagePermissions: new ImagePermissions(deps, images, publicAccess),
+    imagePermissions: new ImagePermissions(deps, { images, publicAccess, encryption }),
     instances,
-    launches: new Launches(deps, { images, snapshots, volumes, vpcs }),
-    rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes }),
+    rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes, encryption }),
+    launches: new Launches(deps, { images, snapshots, volumes, vpcs, encryption }),
     snapshots,
     directReads: new DirectReads(deps),
     directUploads,
-    snapshotPermissions: new SnapshotPermissions(deps, snapshots, publicAccess),
+    snapshotPermissions: new SnapshotPermissions(deps, { snapshots, publicAccess, encryption }),
     snapshotLocks: new SnapshotLocks(deps, snapshots),
     snapshotTiers: new SnapshotTiers(deps, snapshots),
     fastRestores,
@@ -175,14 +178,15 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     buckets,
     objects: new Objects(deps, buckets, contents),
     volumes,
-    volumeCreations: new VolumeCreations(deps, volumes, snapshots),
     volumeCopies: new VolumeCopies(deps, volumes),
+    volumeCreations: new VolumeCreations(deps, { volumes, snapshots, encryption }),
     volumeAttachments: new VolumeAttachments(deps, volumes),
     volumeModifications: new VolumeModifications(deps, volumes),
     volumeStatuses: new VolumeStatuses(deps, volumes),
     hydration,
     encryptionKeys,
     ebsDefaults,
+    encryption,
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),

@@ -35,6 +35,10 @@ export class EncryptionRepository {
     return this.#db.selectFrom('encryptionKeys').selectAll().orderBy('createdAt').orderBy('id').execute()
   }
 
+  async hasKeys(): Promise<boolean> {
+    return (await this.#db.selectFrom('encryptionKeys').select('id').limit(1).executeTakeFirst()) !== undefined
+  }
+
   async countKeys(accountId: string, region: string): Promise<number> {
     const row = await this.#db
       .selectFrom('encryptionKeys')

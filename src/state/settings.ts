@@ -29,6 +29,14 @@ export class SettingsRepository {
     return (await this.#db.selectFrom('settings').select('value').where('name', '=', name).executeTakeFirst())?.value
   }
 
+  async put(name: string, value: string): Promise<void> {
+    await this.#db
+      .insertInto('settings')
+      .values({ name, value })
+      .onConflict((conflict) => conflict.column('name').doUpdateSet({ value }))
+      .execute()
+  }
+
   async openRegions(): Promise<string[]> {
     const rows = await this.#db.selectFrom('openRegions').select('name').orderBy('name').execute()
     return rows.map((row) => row.name)

@@ -53,8 +53,8 @@ export function volumeTests(state: () => State): void {
     const due = async (limit: number) => (await state().volumes.notHydrated(5000, limit)).map((row) => row.id)
     expect(await due(10)).toEqual(['vol-one', 'vol-two'])
     expect(await due(1)).toEqual(['vol-one'])
-    expect(await state().volumes.hydratedOf(region, 'r')).toEqual(['vol-done'])
-    expect(await state().volumes.hydratedOf(region, 'other')).toEqual([])
+    expect(await state().volumes.hydratedOf(region, 'r', null)).toEqual(['vol-done'])
+    expect(await state().volumes.hydratedOf(region, 'other', null)).toEqual([])
   })
 }
 

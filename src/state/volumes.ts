@@ -108,12 +108,14 @@ export class VolumeRepository {
   }
 
   /** Volumes that have all of that root on this host; a few will do. */
-  async hydratedOf(region: string, root: string): Promise<string[]> {
+  async hydratedOf(region: string, root: string, dataKeyId: string | null): Promise<string[]> {
     const rows = await this.#db
       .selectFrom('volumes')
       .select('id')
       .where('region', '=', region)
       .where('baseRoot', '=', root)
+      // What one lineage has on this host is encrypted under a key of its own.
+      .where('dataKeyId', dataKeyId === null ? 'is' : '=', dataKeyId)
       .where('hydratedAt', 'is not', null)
       .where('state', 'in', ['available', 'in-use'])
       .orderBy('hydratedAt', 'desc')

@@ -298,7 +298,7 @@ describe('what is refused', () => {
     await invalid(start({ Timeout: 9 }), 'INVALID_PARAMETER_VALUE')
     await invalid(start({ Timeout: 4321 }), 'INVALID_PARAMETER_VALUE')
     await invalid(start({ Description: 'x'.repeat(256) }), 'INVALID_PARAMETER_VALUE')
-    await invalid(start({ Encrypted: true }), 'INVALID_PARAMETER_VALUE')
+    await invalid(start({ KmsKeyArn: 'alias/aws/ebs' }), 'INVALID_PARAMETER_VALUE')
     await invalid(start({ Tags: [{ Key: 'aws:x', Value: '' }] }), 'INVALID_TAG')
     await invalid(start({ Tags: Array.from({ length: 51 }, (_, i) => ({ Key: `k${i}` })) }), 'INVALID_TAG')
     const parent = await own.make(new Map(), { VolumeSize: 2 })

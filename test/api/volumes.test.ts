@@ -182,7 +182,7 @@ describe('CreateVolume', () => {
     [{ SnapshotId: nowhere('snap') }, 'InvalidSnapshot.NotFound', nowhere('snap')],
     [{ SnapshotId: 'snap-x' }, 'InvalidSnapshotID.Malformed', 'snap-x'],
     [{ MultiAttachEnabled: true }, 'UnsupportedOperation', 'MultiAttachEnabled'],
-    [{ Encrypted: true }, 'UnsupportedOperation', 'Encrypted'],
+    [{ KmsKeyId: 'k' }, 'InvalidParameterDependency', 'KmsKeyId'],
   ])('refuses %j', async (more, code, named) => {
     const before = (await caller.ec2.send(new DescribeVolumesCommand({}))).Volumes!.length
     const input = { AvailabilityZone: zone, Size: 1, ...more } as CreateVolumeCommandInput

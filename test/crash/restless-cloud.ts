@@ -71,7 +71,14 @@ const actions: (() => Promise<unknown>)[] = [
   async () => {
     const snapshots = (await cloud.snapshots.list(scope, {})).items.filter((row) => row.state === 'completed')
     const source = pick([null, pick(snapshots)])
-    const shape = { volumeType: null, iops: null, throughput: null, initializationRate: null, tags: [] }
+    const shape = {
+      encryption: { encrypted: null, kmsKeyId: null },
+      initializationRate: null,
+      volumeType: null,
+      iops: null,
+      throughput: null,
+      tags: [],
+    }
     const about = { zone: 'eu-west-1a', sizeGib: source?.sizeGib ?? 1, snapshotId: source?.id ?? null }
     await cloud.volumeCreations.create(scope, { ...about, ...shape })
   },

@@ -1,10 +1,5 @@
 /** The six operations: a request into the domain's words, and what the domain says into an answer. */
-import type {
-  ListChangedBlocksResponse,
-  ListSnapshotBlocksResponse,
-  StartSnapshotRequest,
-  StartSnapshotResponse,
-} from '@aws-sdk/client-ebs'
+import type { ListChangedBlocksResponse, ListSnapshotBlocksResponse, StartSnapshotResponse } from '@aws-sdk/client-ebs'
 import type { Cloud } from '../../cloud/cloud.ts'
 import type { Scope } from '../../cloud/deps.ts'
 import type { BlockList, BlockListRequest } from '../../cloud/snapshots/direct-reads.ts'
@@ -23,7 +18,7 @@ import {
 } from './codec.ts'
 import type { EbsOperation, EbsRoute } from './routes.ts'
 
-export type EbsCloud = Pick<Cloud, 'enter' | 'directReads' | 'directUploads'>
+export type EbsCloud = Pick<Cloud, 'enter' | 'directReads' | 'directUploads' | 'encryption'>
 
 export interface EbsRequest {
   route: EbsRoute
@@ -86,11 +81,11 @@ export const ebsHandlers: Readonly<Record<EbsOperation, (request: EbsRequest) =>
 
   async StartSnapshot({ body, scope, cloud }) {
     const input = readStartSnapshot(body)
-    refuseEncryption(input)
     const tags = (input.Tags ?? []).map(({ Key, Value }) => ({ key: Key!, value: Value! }))
     const snapshot = await cloud.directUploads.start(scope, {
       sizeGib: input.VolumeSize!,
       parentSnapshotId: input.ParentSnapshotId ?? null,
+      encryption: { encrypted: input.Encrypted ?? null, kmsKeyId: input.KmsKeyArn || null },
       description: input.Description ?? '',
       tags,
       timeoutMinutes: input.Timeout ?? timeoutDefaultMinutes,
@@ -107,6 +102,7 @@ export const ebsHandlers: Readonly<Record<EbsOperation, (request: EbsRequest) =>
       ParentSnapshotId: input.ParentSnapshotId,
       Description: input.Description,
       Tags: ec2Tags(tags),
+      KmsKeyArn: (await cloud.encryption.arnsOf([snapshot])).get(snapshot.dataKeyId ?? ''),
     } satisfies JsonOf<StartSnapshotResponse>)
   },
 
@@ -158,18 +154,6 @@ function checkAlgorithm(headers: ReadonlyMap<string, string>, isRequired: boolea
   const algorithm = readChoice('ChecksumAlgorithm', headers.get('x-amz-checksum-algorithm'), [checksumAlgorithm])
   if (isRequired && algorithm === undefined) {
     throw new KilnError('ValidationException.InvalidParameterValue', 'ChecksumAlgorithm is missing.')
-  }
-}
-
-function refuseEncryption({ Encrypted, KmsKeyArn, ParentSnapshotId }: StartSnapshotRequest): void {
-  if (Encrypted !== undefined && ParentSnapshotId !== undefined) {
-    throw new KilnError(
-      'ValidationException.InvalidParameterValue',
-      'Encrypted and ParentSnapshotId cannot be given together.',
-    )
-  }
-  if (Encrypted || KmsKeyArn !== undefined) {
-    throw new KilnError('ValidationException.InvalidParameterValue', 'Encryption is not supported by Kiln.')
   }
 }
 

@@ -58,7 +58,12 @@ async function insert(
   })
 }
 
-async function openVersion({ masterKey }: KeyDeps, tx: Repositories, keyId: string, version: number): Promise<Buffer> {
+async function openVersion(
+  { masterKey }: Pick<KeyDeps, 'masterKey'>,
+  tx: Repositories,
+  keyId: string,
+  version: number,
+): Promise<Buffer> {
   const row = (await tx.encryption.version(keyId, version))!
   return masterKey.unseal(Buffer.from(row.sealed, 'hex'), versionLabel(keyId, version))
 }
@@ -79,7 +84,7 @@ export async function openDataKey(
       `The encryption key ${arnOf(key)} is not accessible to account ${accountId}`,
     )
   }
-  const version = await openVersion(deps as KeyDeps, tx, key.id, row.keyVersion)
+  const version = await openVersion(deps, tx, key.id, row.keyVersion)
   return unseal(version, Buffer.from(row.sealed, 'hex'), label(row.originId))
 }
 

@@ -1,10 +1,12 @@
 /**
  * The master key that belongs to a state. The state remembers which one it is by something sealed under it: another one, or
- * none where there ought to be one, is told at the start, and nothing takes its place.
+ * none where there ought to be one, is told at the start, and nothing takes its place. As long as no named key was made,
+ * nothing is sealed, and any master key will do.
  */
-import { messageOf } from '../../lib/errors.ts'
+import { KilnError, messageOf } from '../../lib/errors.ts'
 import { type MasterKey, makeMasterKey, readMasterKey } from '../../lib/master-key.ts'
-import type { CloudDeps } from '../deps.ts'
+import type { Random } from '../../lib/random.ts'
+import type { Repositories } from '../../state/state.ts'
 
 const setting = 'master key'
 const probe = Buffer.from('kiln')
@@ -14,34 +16,44 @@ interface Remembered {
   sealed: string
 }
 
-/** Reads the file, or makes it where no key was ever used. Throws an error that says which file is wanted. */
+/** Reads the file, or makes it where nothing is sealed. Throws an error that says which file is wanted. */
 export async function openMasterKey(
-  { state, random }: Pick<CloudDeps, 'state' | 'random'>,
+  { state, random }: { state: Repositories; random: Random },
   path: string,
 ): Promise<MasterKey> {
-  const known = await state.settings.value(setting)
-  if (known === undefined) {
-    const key = await readMasterKey(path).catch((error) => {
-      if (isMissing(error)) return makeMasterKey(path, random)
-      throw error
-    })
-    const remembered: Remembered = { id: key.id, sealed: key.seal(probe, setting).toString('hex') }
-    return checked(key, await state.settings.getOrMake(setting, () => JSON.stringify(remembered)))
-  }
+  const known = await rememberedIn(state)
+  if (known && (await state.encryption.hasKeys())) return await theRemembered(path, known)
   const key = await readMasterKey(path).catch((error) => {
-    throw new Error(`${messageOf(error)}; ${wanted(JSON.parse(known))}`, { cause: error })
+    if (isMissing(error)) return makeMasterKey(path, random)
+    throw error
   })
-  return checked(key, known)
+  const remembered: Remembered = { id: key.id, sealed: key.seal(probe, setting).toString('hex') }
+  await state.settings.put(setting, JSON.stringify(remembered))
+  return key
 }
 
-function checked(key: MasterKey, known: string): MasterKey {
-  const remembered = JSON.parse(known) as Remembered
+async function theRemembered(path: string, known: Remembered): Promise<MasterKey> {
+  const key = await readMasterKey(path).catch((error) => {
+    throw new Error(`${messageOf(error)}; ${wanted(known)}`, { cause: error })
+  })
   try {
-    key.unseal(Buffer.from(remembered.sealed, 'hex'), setting)
+    key.unseal(Buffer.from(known.sealed, 'hex'), setting)
     return key
   } catch (error) {
-    throw new Error(`${key.path} is another master key (${key.id}); ${wanted(remembered)}`, { cause: error })
+    throw new Error(`${path} is another master key (${key.id}); ${wanted(known)}`, { cause: error })
   }
+}
+
+/** Throws Unavailable when another host has begun to seal the keys of this state under another master key. */
+export async function checkMasterKey(tx: Repositories, masterKey: MasterKey): Promise<void> {
+  const known = await rememberedIn(tx)
+  if (known?.id === masterKey.id) return
+  throw new KilnError('Unavailable', `The keys of this state are sealed under another master key, ${known?.id}`)
+}
+
+async function rememberedIn({ settings }: Repositories): Promise<Remembered | undefined> {
+  const text = await settings.value(setting)
+  return text === undefined ? undefined : (JSON.parse(text) as Remembered)
 }
 
 const wanted = ({ id }: Remembered) =>

@@ -4,10 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { openTestCloud, type TestCloud } from '../../../test/support/test-cloud.ts'
+import { systemClock } from '../../lib/clock.ts'
 import { systemRandom } from '../../lib/random.ts'
-import { openState } from '../../state/state.ts'
+import { openState, type State } from '../../state/state.ts'
 import { blockKeyOf, dataKeyUnder, diskKeyOf, newDataKey, openDataKey } from './data-keys.ts'
 import { openMasterKey } from './master-key.ts'
+import { NamedKeys } from './named-keys.ts'
 
 const here = { accountId: '111111111111', region: 'eu-west-1' }
 const there = { accountId: '222222222222', region: 'eu-west-1' }
@@ -139,19 +141,30 @@ test('the defaults of an account are its own, for each region', async () => {
   expect((await ebsDefaults.key(mine)).isManaged).toBe(1)
 })
 
-test('the master key is made once; another, or none, is told and never replaced', async () => {
+test('the master key is made anew only while nothing is sealed; then another, or none, is told and never replaced', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kiln-keys-'))
   onTestFinished(() => rm(folder, { recursive: true, force: true }))
   const path = join(folder, 'keys', 'master.key')
-  const open = async () => {
+  const withState = async <T>(work: (opened: State) => Promise<T>): Promise<T> => {
     const opened = await openState({ sqlitePath: join(folder, 'kiln.db') })
     try {
-      return await openMasterKey({ state: opened, random: systemRandom }, path)
+      return await work(opened)
     } finally {
       await opened.close()
     }
   }
+  const open = () => withState((opened) => openMasterKey({ state: opened, random: systemRandom }, path))
+  const unused = await open()
+  await rm(path)
   const first = await open()
+  expect(first.id).not.toBe(unused.id)
+  await withState(async (opened) => {
+    const deps = { state: opened, clock: systemClock, random: systemRandom, masterKey: first }
+    await new NamedKeys(deps).create(here, { description: '', alias: null })
+    // Another host that had the unused one seals nothing under it.
+    const late = new NamedKeys({ ...deps, masterKey: unused })
+    await expect(late.create(here, { description: '', alias: null })).rejects.toMatchObject({ code: 'Unavailable' })
+  })
   expect((await stat(path)).mode & 0o777).toBe(0o600)
   const text = await readFile(path, 'utf8')
   expect((await open()).id).toBe(first.id)

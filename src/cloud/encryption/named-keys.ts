@@ -11,6 +11,7 @@ import { keyBytes } from '../../lib/sealing.ts'
 import type { EncryptionKey } from '../../state/encryption.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { checkMasterKey } from './master-key.ts'
 
 export const managedAlias = 'alias/aws/ebs'
 
@@ -185,7 +186,8 @@ export class NamedKeys {
   }
 
   async #insert(tx: Repositories, scope: Scope, about: { description: string; isManaged: 0 | 1 }): Promise<string> {
-    const { random, clock } = this.#deps
+    const { random, clock, masterKey } = this.#deps
+    await checkMasterKey(tx, masterKey)
     const id = uuidOf(random.bytes(16))
     const row = { ...about, id, accountId: scope.accountId, region: scope.region, createdAt: clock.now() }
     await tx.encryption.insertKey(

@@ -1,6 +1,7 @@
 /** Who else may launch an image. The snapshots behind it need not be shared for that; for copying it they must be. */
 import { KilnError } from '../../lib/errors.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import type { Encryption } from '../encryption/encryption.ts'
 import type { PublicAccess } from '../public-access.ts'
 import type { Images } from './images.ts'
 
@@ -8,11 +9,13 @@ export class ImagePermissions {
   readonly #deps: CloudDeps
   readonly #images: Images
   readonly #publicAccess: PublicAccess
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, images: Images, publicAccess: PublicAccess) {
+  constructor(deps: CloudDeps, rooms: { images: Images; publicAccess: PublicAccess; encryption: Encryption }) {
     this.#deps = deps
-    this.#images = images
-    this.#publicAccess = publicAccess
+    this.#images = rooms.images
+    this.#publicAccess = rooms.publicAccess
+    this.#encryption = rooms.encryption
   }
 
   /** Account ids, and `all`. Throws AuthFailure for another account's image. */
@@ -34,6 +37,9 @@ export class ImagePermissions {
       )
     }
     await this.#publicAccess.checkSharing(scope, 'image', add)
+    const snapshots = await this.#deps.state.snapshots.many(image.devices.flatMap((device) => device.snapshotId ?? []))
+    const dataKeyIds = snapshots.map((snapshot) => snapshot.dataKeyId)
+    await this.#encryption.checkSharing(`The image '${imageId}'`, dataKeyIds, add)
     await this.#deps.state.transaction(async (tx) => {
       await tx.images.revoke(imageId, remove)
       await tx.images.grant(imageId, add)

@@ -8,9 +8,10 @@ import type { Page } from '../../state/listing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
-import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
+import { checkImageEncryption, type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { CopyPlan, Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import type { MachineRuns } from '../instances/machine-runs.ts'
 import { ownedInstance } from '../instances/owned-instance.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -57,6 +58,7 @@ export interface CopyImageRequest {
   name: string
   description: string | null
   copyTags: boolean
+  encryption: EncryptionWish
   imageTags: readonly Tag[]
   snapshotTags: readonly Tag[]
   clientToken?: ClientToken
@@ -70,11 +72,16 @@ export interface DeregistrationResult {
 export class Images {
   readonly #deps: CloudDeps
   readonly #snapshots: Snapshots
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, snapshots: Snapshots, disks: VolumeDisks, runs: MachineRuns) {
+  constructor(
+    deps: CloudDeps,
+    rooms: { snapshots: Snapshots; encryption: Encryption; disks: VolumeDisks; runs: MachineRuns },
+  ) {
     this.#deps = deps
-    this.#snapshots = snapshots
-    deps.operations.register(createImageOperation(deps, disks, runs))
+    this.#snapshots = rooms.snapshots
+    this.#encryption = rooms.encryption
+    deps.operations.register(createImageOperation(deps, rooms.disks, rooms.runs))
     deps.operations.register(copyImageOperation(deps))
   }
 
@@ -154,6 +161,7 @@ export class Images {
     const attachments = await state.volumes.attachmentsOfInstances([instance.id])
     const volumes = await state.volumes.many(attachments.map((attachment) => attachment.volumeId))
     const present = devicesOf(attachments, volumes)
+    checkImageEncryption(present, request.devices)
     const devices = await mergeDevices(present, request.devices, (id) => this.#snapshots.get(scope, id))
     checkDevicesOfInstance(instance.rootDeviceName, present, devices)
     const sourceImage = await state.images.get(instance.imageId)
@@ -202,6 +210,7 @@ export class Images {
   /** Registers an image from snapshots. It is available at once: its blocks are already there. */
   async register(scope: Scope, request: RegisterImageRequest): Promise<string> {
     checkImageText(request.name, request.description)
+    checkImageEncryption([], request.devices)
     const devices = await mergeDevices([], request.devices, async (id) => {
       const snapshot = await this.#snapshots.get(scope, id)
       if (snapshot.state === 'completed') return snapshot
@@ -247,6 +256,7 @@ export class Images {
       throw new KilnError('InvalidAMIID.Unavailable', `The image '${sourceImageId}' (SourceImageId) is ${source.state}`)
     }
     await this.#checkStorage(sourceScope, source)
+    const plans = await this.#copyPlans(scope, request.encryption, source)
     const { operations } = this.#deps
     const [id] = await createOnce(this.#deps, scope, 'CopyImage', request.clientToken, async (tx) => {
       await checkNameIsFree(tx, scope, request.name)
@@ -264,8 +274,9 @@ export class Images {
         const snapshot = device.snapshotId ? await tx.snapshots.get(device.snapshotId) : undefined
         const description = `Copied for DestinationAmi ${image.id} from SourceAmi ${sourceImageId} for SourceSnapshot ${snapshot?.id}.`
         const tags = request.snapshotTags
-        const copy = snapshot && (await this.#snapshots.insertCopy(tx, scope, { source: snapshot, description, tags }))
-        devices.push({ ...device, snapshotId: copy?.id ?? null })
+        const about = snapshot && { source: snapshot, plan: plans.get(snapshot.id)!, description, tags }
+        const copy = about && (await this.#snapshots.insertCopy(tx, scope, about))
+        devices.push({ ...device, snapshotId: copy?.id ?? null, encrypted: copy?.encrypted ?? device.encrypted })
       }
       const ownTags = request.copyTags ? (await tx.tags.of(scope.accountId, [sourceImageId])).get(sourceImageId)! : []
       await tx.images.insert(image, devices)
@@ -275,6 +286,15 @@ export class Images {
     })
     operations.wake()
     return id!
+  }
+
+  async #copyPlans(scope: Scope, wish: EncryptionWish, source: ImageView): Promise<Map<string, CopyPlan>> {
+    const ids = source.devices.flatMap((device) => device.snapshotId ?? [])
+    const plans = new Map<string, CopyPlan>()
+    for (const snapshot of await this.#deps.state.snapshots.many(ids)) {
+      plans.set(snapshot.id, await this.#encryption.planCopy(scope, wish, snapshot))
+    }
+    return plans
   }
 
   /** A launch permission lets nobody read the snapshots: a copy of the image needs their own. */

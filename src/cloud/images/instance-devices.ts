@@ -6,10 +6,10 @@ import type { Device } from '../block-devices.ts'
 /** Every attached volume; each gets its snapshot later. */
 export function devicesOf(attachments: readonly VolumeAttachment[], volumes: readonly Volume[]): Device[] {
   return attachments.map(({ volumeId, deviceName, deleteOnTermination }) => {
-    const { sizeGib, volumeType, iops, throughput } = volumes.find((row) => row.id === volumeId)!
+    const { sizeGib, volumeType, iops, throughput, encrypted } = volumes.find((row) => row.id === volumeId)!
     return {
       ...{ deviceName, deleteOnTermination, sizeGib, volumeType, iops, throughput },
-      ...{ snapshotId: null, encrypted: 0, virtualName: null },
+      ...{ snapshotId: null, encrypted, virtualName: null },
     }
   })
 }

@@ -2,6 +2,7 @@
 import { waitFor } from '../../lib/clock.ts'
 import type { OperationKind } from '../../operations/operation.ts'
 import type { CloudDeps } from '../deps.ts'
+import { keyReason } from './key-reason.ts'
 import type { MachineRuns } from './machine-runs.ts'
 import { passesCheck } from './status-check.ts'
 import { becomeStopped } from './stop-operation.ts'
@@ -67,7 +68,7 @@ export function bootOperation(deps: CloudDeps, runs: MachineRuns): OperationKind
       await deps.machines.destroy(subjectId)
       const instance = await state.instances.get(subjectId)
       if (instance?.state !== 'pending') return
-      const reason = {
+      const reason = (await keyReason(deps, subjectId)) ?? {
         stateReasonCode: 'Server.InternalError',
         stateReasonMessage: `Server.InternalError: ${step}: ${message}`,
         stateTransitionReason: 'Server.InternalError',

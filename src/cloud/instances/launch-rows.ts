@@ -9,6 +9,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { VolumeAttachment } from '../../state/volumes.ts'
 import type { Device } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import type { Encryption, VolumeEncryption } from '../encryption/encryption.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
@@ -29,6 +30,8 @@ export interface LaunchPlan {
   metadata: MetadataOptions
   /** The root first: slot 0 is what the firmware boots from. */
   devices: readonly Device[]
+  /** The named keys that the volumes are encrypted under, by device name. */
+  keyIds: ReadonlyMap<string, string | null>
 }
 
 interface Addresses {
@@ -39,7 +42,7 @@ interface Addresses {
 /** The ids of the new instances, in the order of their launch. */
 export async function writeLaunch(
   deps: CloudDeps,
-  volumes: Volumes,
+  rooms: { volumes: Volumes; encryption: Encryption },
   tx: Repositories,
   scope: Scope,
   request: LaunchRequest,
@@ -57,11 +60,16 @@ export async function writeLaunch(
     ...{ ...scope, id: newId('instance', random), reservationId, launchIndex },
   }))
   const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!))
-  const disks = instances.flatMap((instance) =>
-    plan.devices.map((device, slot) =>
-      diskRows(volumes, scope, instance, device, { slot, snapshots, fast, rate: rates.get(device.deviceName) }),
-    ),
-  )
+  const disks: DiskRows[] = []
+  for (const instance of instances) {
+    for (const [slot, device] of plan.devices.entries()) {
+      const snapshot = device.snapshotId === null ? undefined : snapshots.get(device.snapshotId)
+      const sealing = await rooms.encryption.volumeColumns(tx, plan.keyIds.get(device.deviceName) ?? null, snapshot)
+      const isReady = device.snapshotId !== null && fast.has(device.snapshotId)
+      const about = { slot, snapshot, sealing, isReady, rate: rates.get(device.deviceName) }
+      disks.push(diskRows(rooms.volumes, scope, instance, device, about))
+    }
+  }
   await tx.instances.insert(instances)
   await tx.networks.insertInterfaces(interfaces, plan.groupIds)
   await tx.volumes.insertAttached(disks)
@@ -176,11 +184,16 @@ function interfaceRow({ random }: CloudDeps, instance: Instance, addresses: Addr
 
 interface DiskPlan {
   slot: number
-  snapshots: ReadonlyMap<string, Snapshot>
-  /** Those that are ready for new volumes. */
-  fast: ReadonlySet<string>
+  snapshot: Snapshot | undefined
+  sealing: VolumeEncryption
+  /** Whether the snapshot is kept ready for new volumes. */
+  isReady: boolean
   /** MiB a second at which the snapshot is fetched. */
   rate: number | undefined
+}
+
+interface DiskRows extends ReturnType<Volumes['newRows']> {
+  attachment: VolumeAttachment
 }
 
 function diskRows(
@@ -188,14 +201,14 @@ function diskRows(
   scope: Scope,
   instance: Instance,
   device: Device,
-  { slot, snapshots, fast, rate }: DiskPlan,
-) {
+  { slot, snapshot, sealing, isReady, rate }: DiskPlan,
+): DiskRows {
   const { sizeGib, volumeType, iops, throughput, snapshotId, deviceName, deleteOnTermination } = device
   const shape = { sizeGib: sizeGib!, volumeType: volumeType!, iops, throughput }
-  const isReady = snapshotId !== null && rate === undefined && fast.has(snapshotId)
-  const baseRoot = snapshotId === null ? null : snapshots.get(snapshotId)!.rootHash
-  const origin = { zone: instance.zone, snapshotId, baseRoot, initializationRate: rate ?? null } as const
-  const rows = volumes.newRows(scope, { ...shape, ...origin, fastRestored: isReady ? 1 : 0 }, 'in-use')
+  const origin = { snapshotId, baseRoot: snapshot?.rootHash ?? null, initializationRate: rate ?? null }
+  const fastRestored = isReady && rate === undefined ? 1 : 0
+  const about = { ...shape, ...origin, ...sealing, zone: instance.zone, fastRestored } as const
+  const rows = volumes.newRows(scope, about, 'in-use')
   const { id: volumeId, createdAt: attachedAt } = rows.volume
   const link = { volumeId, instanceId: instance.id, deviceName, slot, deleteOnTermination, attachedAt }
   const attachment: VolumeAttachment = { ...link, state: 'attached' }

@@ -7,6 +7,7 @@ import type { Tag } from '../../state/tags.ts'
 import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { Encryption } from '../encryption/encryption.ts'
 import type { Images } from '../images/images.ts'
 import { usableAddresses } from '../network/addresses.ts'
 import type { Vpcs } from '../network/vpcs.ts'
@@ -46,20 +47,30 @@ export interface LaunchRequest {
   clientToken?: ClientToken
 }
 
+const namesInMapping = {
+  encrypted: 'BlockDeviceMapping.Ebs.Encrypted',
+  kmsKeyId: 'BlockDeviceMapping.Ebs.KmsKeyId',
+}
+
 export class Launches {
   readonly #deps: CloudDeps
   readonly #images: Images
   readonly #snapshots: Snapshots
   readonly #volumes: Volumes
   readonly #vpcs: Vpcs
+  readonly #encryption: Encryption
   #goodProbe: Promise<NetworkProbe> | undefined
 
-  constructor(deps: CloudDeps, rooms: { images: Images; snapshots: Snapshots; volumes: Volumes; vpcs: Vpcs }) {
+  constructor(
+    deps: CloudDeps,
+    rooms: { images: Images; snapshots: Snapshots; volumes: Volumes; vpcs: Vpcs; encryption: Encryption },
+  ) {
     this.#deps = deps
     this.#images = rooms.images
     this.#snapshots = rooms.snapshots
     this.#volumes = rooms.volumes
     this.#vpcs = rooms.vpcs
+    this.#encryption = rooms.encryption
   }
 
   /** The ids of the new instances, all `pending`, in one reservation. */
@@ -95,15 +106,38 @@ export class Launches {
     }
     const probe = await this.#probeNetwork()
     if (!probe.ok) throw new KilnError('Unavailable', `No instance can be launched on this host: ${probe.detail}`)
-    const about = { image, type, subnet, groupIds, metadata, devices: ordered }
+    const keyIds = await this.#keysOf(scope, ordered, request.devices)
+    const about = { image, type, subnet, groupIds, metadata, devices: ordered, keyIds }
     const ids = await this.#deps.locks.hold(`subnet:${subnet.id}`, () =>
       createOnce(this.#deps, scope, 'RunInstances', request.clientToken, async (tx) => {
         const count = await this.#countThatFits(tx, subnet, request)
-        return writeLaunch(this.#deps, this.#volumes, tx, scope, request, { ...about, count })
+        return writeLaunch(this.#deps, { volumes: this.#volumes, encryption: this.#encryption }, tx, scope, request, {
+          ...about,
+          count,
+        })
       }),
     )
     operations.wake()
     return ids
+  }
+
+  /** The named keys that the new volumes are encrypted under, by device name; null where they are not encrypted. */
+  async #keysOf(
+    scope: Scope,
+    devices: readonly Device[],
+    wishes: readonly DeviceWish[],
+  ): Promise<Map<string, string | null>> {
+    const { snapshots } = this.#deps.state
+    const keyIds = new Map<string, string | null>()
+    for (const { deviceName, snapshotId, encrypted } of devices) {
+      const ebs = wishes.find((wish) => wish.deviceName === deviceName)?.ebs
+      // An image may say of a volume that begins empty that it is encrypted.
+      const said = snapshotId === null && encrypted === 1 ? true : null
+      const wish = { encrypted: ebs?.encrypted ?? said, kmsKeyId: ebs?.kmsKeyId ?? null }
+      const snapshot = snapshotId === null ? undefined : await snapshots.get(snapshotId)
+      keyIds.set(deviceName, await this.#encryption.keyForVolume(scope, wish, snapshot, namesInMapping))
+    }
+    return keyIds
   }
 
   /** Tried for real, and remembered once it went well. */

@@ -11,6 +11,7 @@ import { applyVpc } from '../network/plan.ts'
 import type { MachineSpec } from '../ports.ts'
 import type { VolumeDisks } from '../volumes/volume-disks.ts'
 import { instanceTypes, machineSize } from './instance-types.ts'
+import { keyReason } from './key-reason.ts'
 import { enqueueStop } from './stop-operation.ts'
 
 const pollMs = 50
@@ -133,7 +134,7 @@ export class MachineRuns {
   async #stopWith(instance: Instance, error: unknown): Promise<void> {
     const { state, operations, log } = this.#deps
     log.error({ err: error, instance: instance.id }, 'the instance did not come up again')
-    const reason = {
+    const reason = (await keyReason(this.#deps, instance.id)) ?? {
       stateReasonCode: 'Server.InternalError',
       stateReasonMessage: `Server.InternalError: power-on: ${messageOf(error)}`,
       stateTransitionReason: 'Server.InternalError',

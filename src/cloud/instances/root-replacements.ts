@@ -14,6 +14,7 @@ import type { Volume, VolumeAttachment } from '../../state/volumes.ts'
 import { listAsked } from '../asked-ids.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { Encryption } from '../encryption/encryption.ts'
 import type { Images } from '../images/images.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -36,6 +37,12 @@ export interface ReplaceRootRequest {
   clientToken?: ClientToken
 }
 
+/** What a new root is made of. */
+interface NewRoot {
+  snapshot: Snapshot
+  keyId: string | null
+}
+
 const action = 'CreateReplaceRootVolumeTask'
 export const underWay: readonly ReplaceRootState[] = ['pending', 'in-progress', 'failing']
 
@@ -44,12 +51,18 @@ export class RootReplacements {
   readonly #images: Images
   readonly #snapshots: Snapshots
   readonly #volumes: Volumes
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, runs: MachineRuns, rooms: { images: Images; snapshots: Snapshots; volumes: Volumes }) {
+  constructor(
+    deps: CloudDeps,
+    runs: MachineRuns,
+    rooms: { images: Images; snapshots: Snapshots; volumes: Volumes; encryption: Encryption },
+  ) {
     this.#deps = deps
     this.#images = rooms.images
     this.#snapshots = rooms.snapshots
     this.#volumes = rooms.volumes
+    this.#encryption = rooms.encryption
     deps.operations.register(replaceRootOperation(deps, runs, rooms.volumes))
   }
 
@@ -61,8 +74,9 @@ export class RootReplacements {
     checkCombination(request)
     const instance = await ownedInstance(state, scope, request.instanceId)
     const snapshot = request.volumeId === null ? await this.#sourceOf(scope, instance, request) : undefined
+    const keyId = snapshot ? await this.#keyOfNewRoot(scope, instance, snapshot) : null
     const [id] = await createOnce(this.#deps, scope, action, request.clientToken, async (tx) => [
-      await this.#write(tx, scope, request, snapshot),
+      await this.#write(tx, scope, request, snapshot && { snapshot, keyId }),
     ])
     operations.wake()
     return (await state.replaceRootVolumeTasks.get(id!))!
@@ -116,11 +130,18 @@ export class RootReplacements {
     )
   }
 
+  /** The named key of a root that is made; null for one that is not encrypted. */
+  async #keyOfNewRoot(scope: Scope, instance: Instance, snapshot: Snapshot): Promise<string | null> {
+    const { state } = this.#deps
+    const old = (await state.volumes.get((await rootOf(state, instance)).volumeId))!
+    return await this.#encryption.keyForReplacement(scope, old, snapshot)
+  }
+
   async #write(
     tx: Repositories,
     scope: Scope,
     request: ReplaceRootRequest,
-    source: Snapshot | undefined,
+    source: NewRoot | undefined,
   ): Promise<string> {
     const { clock, random, operations } = this.#deps
     const { instanceId, imageId, deletesOld, tags } = request
@@ -133,7 +154,7 @@ export class RootReplacements {
     const id = newId('replaceRootVolumeTask', random)
     await tx.replaceRootVolumeTasks.insert({
       ...{ ...scope, id, instanceId, imageId, newVolumeId, state: 'pending', oldVolumeId: old.id },
-      snapshotId: source?.id ?? null,
+      snapshotId: source?.snapshot.id ?? null,
       isVolumeMade: source ? 1 : 0,
       deletesOld: deletesOld ? 1 : 0,
       startedAt: clock.now(),
@@ -150,7 +171,7 @@ export class RootReplacements {
     tx: Repositories,
     scope: Scope,
     old: Volume,
-    source: Snapshot,
+    { snapshot: source, keyId }: NewRoot,
     request: ReplaceRootRequest,
   ): Promise<string> {
     await checkNotArchived(tx, this.#deps.clock, [source.id])
@@ -172,8 +193,10 @@ export class RootReplacements {
       volumeParameters,
     )
     const { initializationRate } = request
-    const about = { zone: old.zone, snapshotId: snapshot.id, baseRoot: snapshot.rootHash, initializationRate }
-    const id = await this.#volumes.insertNew(tx, scope, { ...shape, ...about }, 'creating')
+    const origin = { snapshotId: snapshot.id, baseRoot: snapshot.rootHash, initializationRate }
+    const sealing = await this.#encryption.volumeColumns(tx, keyId, snapshot)
+    const about = { ...shape, ...sealing, ...origin, zone: old.zone }
+    const id = await this.#volumes.insertNew(tx, scope, about, 'creating')
     await enqueueInitialization(this.#deps, tx, scope, { id, initializationRate })
     return id
   }

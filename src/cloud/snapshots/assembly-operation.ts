@@ -56,10 +56,13 @@ export function assembleOperation(deps: CloudDeps): OperationKind<Record<string,
 }
 
 /** What was written to an upload, in ascending order, without having all of it in memory. */
-export async function* writtenBlocks({ state }: Pick<CloudDeps, 'state'>, snapshotId: string): AsyncGenerator<BlockAt> {
+export async function* writtenBlocks(
+  { state }: Pick<CloudDeps, 'state'>,
+  snapshotId: string,
+): AsyncGenerator<BlockAt & { sealed: string | null }> {
   for (let last = -1; ; ) {
     const rows = await state.snapshotUploads.blocksAfter(snapshotId, last, blocksPerQuery)
-    for (const { blockIndex, hash } of rows) yield { index: blockIndex, hash }
+    for (const { blockIndex: index, hash, sealedChecksum: sealed } of rows) yield { index, hash, sealed }
     if (rows.length < blocksPerQuery) return
     last = rows.at(-1)!.blockIndex
   }

@@ -4,6 +4,7 @@ import { OperationFailure } from '../../operations/operation.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeLayer } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
+import { blockKeyOf } from '../encryption/data-keys.ts'
 import { type FreezeRequest, gib, type VolumeDisks } from '../volumes/volume-disks.ts'
 import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from './snapshot-completion.ts'
 
@@ -35,12 +36,14 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
     for (let below = layers.length - 2; below >= 0; below--) {
       const id = layers[below]!.snapshotId
       const earlier = id ? await state.snapshots.get(id) : undefined
-      if (earlier?.state === 'completed' && earlier.rootHash) {
+      if (earlier?.state === 'completed' && earlier.rootHash && earlier.dataKeyId === volume.dataKeyId) {
         return { root: earlier.rootHash, changedDepth: layers.length - 1 - below }
       }
     }
     // Once the volume holds all of its base, the base's blocks may have left the store.
-    const { baseRoot: root, region } = volume
+    const { baseRoot: root, region, dataKeyId, baseDataKeyId } = volume
+    // What is sealed otherwise, or not at all, is no part of a snapshot of this lineage: everything is read.
+    if (baseDataKeyId !== dataKeyId) return null
     if (!root || !(await blocks.info(region, root).catch(() => undefined))) return null
     return { root, changedDepth: layers.length }
   }
@@ -72,13 +75,14 @@ export function captureOperation(deps: CloudDeps, disks: VolumeDisks): Operation
           if (!volume) throw new OperationFailure(`volume ${input.volumeId} is gone`)
           const { chain, layers } = await disks.frozenChain(volume, subjectId)
           // The volume may have grown since it was frozen.
-          const { sizeGib } = (await state.snapshots.get(subjectId))!
+          const { sizeGib, dataKeyId } = (await state.snapshots.get(subjectId))!
+          const sealKey = await blockKeyOf(deps, volume.accountId, dataKeyId)
           const sizeBytes = sizeGib * gib
           const parent = await parentOf(volume, layers)
           const source = await deps.disks.openForReading(chain, sizeBytes)
           try {
             const onPercent = snapshotProgress(deps, context)
-            const captured = await blocks.capture({ region, source, sizeBytes, parent }, { signal, onPercent })
+            const captured = await blocks.capture({ region, source, sizeBytes, parent, sealKey }, { signal, onPercent })
             data.root = captured.root
             data.dataBytes = captured.info.dataBytes
             data.storedBytes = captured.stats.bytesStored

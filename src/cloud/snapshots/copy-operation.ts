@@ -1,11 +1,14 @@
-/** The work behind CopySnapshot: bring what the target region's store lacks, and only that. */
+/** The work behind CopySnapshot: bring what the target region's store lacks, and only that; under another key, everything. */
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { CloudDeps } from '../deps.ts'
+import { blockKeyOf } from '../encryption/data-keys.ts'
 import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from './snapshot-completion.ts'
 
 export interface CopyInput {
   sourceSnapshotId: string
   sourceRegion: string
+  /** The copy has another data key: its blocks are sealed anew. */
+  reseals?: boolean
 }
 
 export const copySnapshotKind = 'copy-snapshot'
@@ -19,7 +22,7 @@ export function copySnapshotOperation(deps: CloudDeps): OperationKind<CopyInput,
       {
         name: 'move-blocks',
         async run(context) {
-          const { input, data, region, signal } = context
+          const { subjectId, accountId, input, data, region, signal } = context
           const source = await state.snapshots.get(input.sourceSnapshotId)
           // A copy may be asked for while its source is still being made: EC2 lets it wait.
           if (source?.state === 'pending') return { againInMs: 200 }
@@ -28,11 +31,14 @@ export function copySnapshotOperation(deps: CloudDeps): OperationKind<CopyInput,
           }
           const onPercent = snapshotProgress(deps, context)
           const { sourceRegion: fromRegion } = input
-          const stats = await blocks.copy(
-            { root: source.rootHash, fromRegion, toRegion: region },
-            { signal, onPercent },
-          )
-          data.root = source.rootHash
+          // Also where no block is opened: a copy of what the account cannot use is refused, as on EC2.
+          const fromKey = await blockKeyOf(deps, accountId, source.dataKeyId)
+          const toKey = await blockKeyOf(deps, accountId, (await state.snapshots.get(subjectId))!.dataKeyId)
+          const way = { root: source.rootHash, fromRegion, toRegion: region }
+          const { root, stats } = input.reseals
+            ? await blocks.reseal({ ...way, fromKey, toKey }, { signal, onPercent })
+            : { root: source.rootHash, stats: await blocks.copy(way, { signal, onPercent }) }
+          data.root = root
           data.dataBytes = source.dataBytes ?? 0
           // A repeated copy finds what an interrupted one has brought: its bytes are counted once.
           data.storedBytes = (data.storedBytes ?? 0) + stats.bytesMoved

@@ -9,6 +9,7 @@
  */
 import { KilnError } from '../../lib/errors.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { directBlockKey } from '../encryption/direct-keys.ts'
 import { completedSnapshot } from './direct-access.ts'
 import { blockTokenLivesMs, pageTokenLivesMs, readToken, writeToken } from './direct-tokens.ts'
 import { areUnrelated } from './lineage.ts'
@@ -92,7 +93,7 @@ export class DirectReads {
     wanted: { index: number; token: string },
   ): Promise<{ content: Buffer; hash: string }> {
     const { state, blocks, clock } = this.#deps
-    const { root } = await completedSnapshot(state, scope, snapshotId)
+    const { snapshot, root } = await completedSnapshot(state, scope, snapshotId)
     const hash = await blocks.contents.hashAt(scope.region, root, wanted.index)
     if (hash === undefined) {
       throw new KilnError('ValidationException.InvalidBlock', `Block ${wanted.index} is beyond the volume's end.`)
@@ -104,7 +105,10 @@ export class DirectReads {
         `The token for block ${wanted.index} of '${snapshotId}' is not valid, or has expired. List the blocks again.`,
       )
     }
-    return { content: await blocks.contents.read(scope.region, hash), hash }
+    const sealKey = await directBlockKey(this.#deps, scope.accountId, snapshot.dataKeyId)
+    const content = await blocks.contents.read(scope.region, hash, sealKey)
+    // A sealed block's name says nothing of its content.
+    return { content, hash: sealKey ? blocks.contents.hashOf(content) : hash }
   }
 
   /** Where the page of a list begins, and how its answer is made. */

@@ -14,6 +14,9 @@ import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import { type ChecksumKeeper, checksumKeeper, directBlockKey } from '../encryption/direct-keys.ts'
+import type { EbsDefaults } from '../encryption/ebs-defaults.ts'
+import type { Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import { gib } from '../volumes/volume-disks.ts'
 import { assembleKind, assembleOperation, writtenBlocks } from './assembly-operation.ts'
 import { completedSnapshot, ownSnapshot } from './direct-access.ts'
@@ -22,6 +25,7 @@ import type { Snapshots } from './snapshots.ts'
 export interface UploadRequest {
   sizeGib: number
   parentSnapshotId: string | null
+  encryption: EncryptionWish
   description: string
   tags: readonly Tag[]
   timeoutMinutes: number
@@ -51,10 +55,18 @@ const overdueAtOnce = 100
 export class DirectUploads {
   readonly #deps: CloudDeps
   readonly #snapshots: Snapshots
+  readonly #encryption: Encryption
+  readonly #defaults: EbsDefaults
 
-  constructor(deps: CloudDeps, snapshots: Snapshots) {
+  constructor(
+    deps: CloudDeps,
+    snapshots: Snapshots,
+    { encryption, defaults }: { encryption: Encryption; defaults: EbsDefaults },
+  ) {
     this.#deps = deps
     this.#snapshots = snapshots
+    this.#encryption = encryption
+    this.#defaults = defaults
     deps.operations.register(assembleOperation(deps))
   }
 
@@ -71,13 +83,40 @@ export class DirectUploads {
         `A volume of ${sizeGib} GiB is smaller than the parent snapshot's, which has ${parent.sizeGib} GiB.`,
       )
     }
+    const keyId = await this.#keyFor(scope, request.encryption, parent || null)
     const [id] = await createOnce(this.#deps, scope, 'StartSnapshot', clientToken, async (tx) => {
       await checkUploadCount(tx, scope)
-      const snapshot = await this.#snapshots.insertUpload(tx, scope, request)
+      const dataKeyId = await this.#encryption.uploadDataKey(tx, keyId, parent || null)
+      const snapshot = await this.#snapshots.insertUpload(tx, scope, { ...request, dataKeyId })
       await tx.snapshotUploads.insert(this.#newRow(scope, snapshot.id, request))
       return [snapshot.id]
     })
     return (await state.snapshots.get(id!))!
+  }
+
+  /**
+   * The named key of a snapshot without a parent. One with a parent has the parent's, and cannot be asked to have another.
+   * Source: "Encryption outcomes for EBS direct APIs" in the EBS user guide.
+   */
+  async #keyFor(scope: Scope, wish: EncryptionWish, parent: Snapshot | null): Promise<string | null> {
+    const isDefault = await this.#defaults.encryptsByDefault(scope)
+    if (parent && (wish.encrypted !== null || wish.kmsKeyId !== null)) {
+      throw refused(
+        'Encrypted and KmsKeyArn cannot be given with ParentSnapshotId: the snapshot is encrypted as that is.',
+      )
+    }
+    if (parent?.dataKeyId) return null
+    if (parent && isDefault) {
+      throw refused(
+        `The parent snapshot '${parent.id}' is not encrypted, and the account encrypts by default. Copy it first.`,
+      )
+    }
+    if (wish.encrypted === false && isDefault) {
+      throw refused('Encrypted is false, and the account encrypts by default.')
+    }
+    if (wish.kmsKeyId !== null && !wish.encrypted) throw refused('KmsKeyArn is given, and Encrypted is not true.')
+    const names = { encrypted: 'Encrypted', kmsKeyId: 'KmsKeyArn' }
+    return parent ? null : await this.#encryption.keyForVolume(scope, wish, undefined, names)
   }
 
   #newRow({ accountId, region }: Scope, snapshotId: string, request: UploadRequest): SnapshotUpload {
@@ -106,11 +145,15 @@ export class DirectUploads {
         `The data of block ${index} do not have the checksum that came with them.`,
       )
     }
-    const storedBytes = await contents.put(scope.region, checksum, content)
+    const sealKey = await directBlockKey(this.#deps, scope.accountId, snapshot.dataKeyId)
+    const checksums = await checksumKeeper(this.#deps, scope.accountId, snapshot)
+    const { hash, storedBytes } = sealKey
+      ? await contents.putSealed(scope.region, content, sealKey)
+      : { hash: checksum, storedBytes: await contents.put(scope.region, checksum, content) }
     const isTaken = await state.transaction(async (tx) => {
       const nowMs = clock.now()
       const deadlineMs = nowMs + upload.timeoutMinutes * minuteMs
-      const row = { snapshotId, blockIndex: index, hash: checksum, sealedChecksum: null }
+      const row = { snapshotId, blockIndex: index, hash, sealedChecksum: checksums.ofBlock(index, checksum) }
       if (!(await tx.snapshotUploads.write(row, { nowMs, deadlineMs, storedBytes }))) return false
       if (progress !== null) await tx.snapshots.move(snapshotId, ['pending'], { progress: Math.min(99, progress) })
       return true
@@ -126,13 +169,15 @@ export class DirectUploads {
   async complete(scope: Scope, snapshotId: string, completion: Completion): Promise<Snapshot['state']> {
     for (let attempt = 0; attempt < sealAttempts; attempt++) {
       const { snapshot, upload } = await this.#uploadOf(scope, snapshotId)
+      const checksums = await checksumKeeper(this.#deps, scope.accountId, snapshot)
+      const told = { ...completion, checksum: completion.checksum && checksums.ofAll(completion.checksum) }
       if (upload.changedBlocks !== null) {
-        checkCompletion(completion, { changedBlocks: upload.changedBlocks, checksum: upload.checksum! })
+        checkCompletion(told, { changedBlocks: upload.changedBlocks, checksum: upload.checksum! })
         return snapshot.state
       }
       await this.#openUpload(scope, snapshotId)
-      const written = await this.#tally(snapshotId)
-      checkCompletion(completion, written)
+      const written = await this.#tally(snapshotId, checksums)
+      checkCompletion(told, written)
       if (await this.#seal(scope, upload, written)) return 'pending'
     }
     throw new KilnError(
@@ -141,14 +186,15 @@ export class DirectUploads {
     )
   }
 
-  async #tally(snapshotId: string): Promise<{ changedBlocks: number; checksum: string }> {
+  /** The checksum as it is kept. */
+  async #tally(snapshotId: string, checksums: ChecksumKeeper): Promise<{ changedBlocks: number; checksum: string }> {
     const digest = createHash('sha256')
     let changedBlocks = 0
-    for await (const { hash } of writtenBlocks(this.#deps, snapshotId)) {
-      digest.update(hash, 'hex')
+    for await (const block of writtenBlocks(this.#deps, snapshotId)) {
+      digest.update(checksums.readBlock(block), 'hex')
       changedBlocks++
     }
-    return { changedBlocks, checksum: digest.digest('hex') }
+    return { changedBlocks, checksum: checksums.ofAll(digest.digest('hex')) }
   }
 
   /** False when a block was written since it was counted, or the time is over. */
@@ -198,6 +244,8 @@ export class DirectUploads {
     throw notOpen(found, nowMs)
   }
 }
+
+const refused = (message: string) => new KilnError('ValidationException.InvalidParameterValue', message)
 
 async function checkUploadCount(tx: Repositories, { accountId, region }: Scope): Promise<void> {
   const max = limits.snapshotUploadsPerAccount

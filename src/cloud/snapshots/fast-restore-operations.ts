@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { blockKeyOf, diskKeyOf } from '../encryption/data-keys.ts'
 import { readyBasesFolder, type VolumeDisks } from '../volumes/volume-disks.ts'
 
 export interface FastRestoreInput {
@@ -36,6 +37,13 @@ export async function isFastRestored(
   zone: string,
 ): Promise<boolean> {
   return (await fastRestoredOf(tx, scope, [snapshotId], zone)).has(snapshotId)
+}
+
+/** What opens the snapshot, and what its volumes on this host are encrypted with when they are of its lineage. */
+async function keysOf(deps: CloudDeps, { accountId, snapshotId }: { accountId: string; snapshotId: string }) {
+  const dataKeyId = (await deps.state.snapshots.get(snapshotId))?.dataKeyId ?? null
+  const sealKey = await blockKeyOf(deps, accountId, dataKeyId)
+  return { sealKey, diskKey: await diskKeyOf(deps, { accountId, dataKeyId }) }
 }
 
 const lockOf = (region: string, root: string) => `base:${region}:${root}`
@@ -72,7 +80,8 @@ export function enableOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
               await progress(percent)
               if (!(await isWanted(id))) throw new OperationFailure('it was disabled meanwhile')
             }
-            await blocks.materialize({ region, root, path, diskKey: null }, { signal, onPercent })
+            const keys = await keysOf(deps, row)
+            await blocks.materialize({ region, root, path, ...keys }, { signal, onPercent })
           })
         },
       },

@@ -1,6 +1,7 @@
 /** Who else may make volumes, images and copies of a snapshot. */
 import { KilnError } from '../../lib/errors.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import type { Encryption } from '../encryption/encryption.ts'
 import type { PublicAccess } from '../public-access.ts'
 import { checkNotArchived } from './archived.ts'
 import type { Snapshots } from './snapshots.ts'
@@ -15,11 +16,13 @@ export class SnapshotPermissions {
   readonly #deps: CloudDeps
   readonly #snapshots: Snapshots
   readonly #publicAccess: PublicAccess
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, snapshots: Snapshots, publicAccess: PublicAccess) {
+  constructor(deps: CloudDeps, rooms: { snapshots: Snapshots; publicAccess: PublicAccess; encryption: Encryption }) {
     this.#deps = deps
-    this.#snapshots = snapshots
-    this.#publicAccess = publicAccess
+    this.#snapshots = rooms.snapshots
+    this.#publicAccess = rooms.publicAccess
+    this.#encryption = rooms.encryption
   }
 
   /** Account ids, and `all`. Throws OperationNotPermitted for another account's snapshot. */
@@ -36,6 +39,7 @@ export class SnapshotPermissions {
       throw new KilnError('IncorrectState', `The snapshot '${snapshotId}' is in state 'error' and cannot be shared`)
     }
     await this.#publicAccess.checkSharing(scope, 'snapshot', grantees)
+    await this.#encryption.checkSharing(`The snapshot '${snapshotId}'`, [snapshot.dataKeyId], grantees)
     await state.transaction(async (tx) => {
       await checkNotArchived(tx, clock, [snapshotId])
       await tx.snapshots.grant(snapshotId, grantees)

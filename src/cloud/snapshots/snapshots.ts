@@ -11,6 +11,7 @@ import type { Volume } from '../../state/volumes.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { CopyPlan, Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import { mergeTags } from '../tags.ts'
 import type { FreezeRequest } from '../volumes/volume-disks.ts'
 import type { Volumes } from '../volumes/volumes.ts'
@@ -30,10 +31,12 @@ const freezeWithinMs = 5000
 export class Snapshots {
   readonly #deps: CloudDeps
   readonly #volumes: Volumes
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, volumes: Volumes) {
+  constructor(deps: CloudDeps, volumes: Volumes, encryption: Encryption) {
     this.#deps = deps
     this.#volumes = volumes
+    this.#encryption = encryption
     deps.operations.register(captureOperation(deps, volumes.disks))
     deps.operations.register(copySnapshotOperation(deps))
   }
@@ -103,7 +106,8 @@ export class Snapshots {
     request: { volume: Volume; description: string; tags: readonly Tag[]; startedAt?: number },
   ): Promise<Snapshot> {
     const { volume, description, tags, startedAt = this.#deps.clock.now() } = request
-    const about = { volumeId: volume.id, sizeGib: volume.sizeGib, description }
+    const { id: volumeId, sizeGib, dataKeyId } = volume
+    const about = { volumeId, sizeGib, dataKeyId, description }
     const snapshot = { ...this.#newRow(scope, about), startedAt }
     await tx.snapshots.insert(snapshot)
     await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
@@ -117,6 +121,7 @@ export class Snapshots {
       sourceRegion: string
       sourceSnapshotId: string
       description: string
+      encryption: EncryptionWish
       tags: readonly Tag[]
       clientToken?: ClientToken
     },
@@ -128,9 +133,10 @@ export class Snapshots {
       throw new KilnError('InvalidRegion', `Invalid value '${request.sourceRegion}' for SourceRegion.`)
     }
     const source = await this.get({ ...scope, region: request.sourceRegion }, request.sourceSnapshotId)
+    const plan = await this.#encryption.planCopy(scope, request.encryption, source)
     const [id] = await createOnce(this.#deps, scope, 'CopySnapshot', request.clientToken, async (tx) => {
       const { description, tags } = request
-      return [(await this.insertCopy(tx, scope, { source, description, tags })).id]
+      return [(await this.insertCopy(tx, scope, { source, plan, description, tags })).id]
     })
     operations.wake()
     return (await state.snapshots.get(id!))!
@@ -140,14 +146,16 @@ export class Snapshots {
   async insertCopy(
     tx: Repositories,
     scope: Scope,
-    request: { source: Snapshot; description: string; tags: readonly Tag[] },
+    request: { source: Snapshot; plan: CopyPlan; description: string; tags: readonly Tag[] },
   ): Promise<Snapshot> {
-    const { source, description, tags } = request
+    const { source, plan, description, tags } = request
     await checkNotArchived(tx, this.#deps.clock, [source.id])
-    const snapshot = this.#newRow(scope, { volumeId: volumeOfCopies, sizeGib: source.sizeGib, description })
+    const { dataKeyId, reseals } = await this.#encryption.copyDataKey(tx, scope, plan, source)
+    const about = { volumeId: volumeOfCopies, sizeGib: source.sizeGib, dataKeyId, description }
+    const snapshot = this.#newRow(scope, about)
     await tx.snapshots.insert(snapshot)
     await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
-    const input: CopyInput = { sourceSnapshotId: source.id, sourceRegion: source.region }
+    const input: CopyInput = { sourceSnapshotId: source.id, sourceRegion: source.region, reseals }
     await this.#deps.operations.enqueue(tx, { kind: copySnapshotKind, subjectId: snapshot.id, ...scope, input })
     return snapshot
   }
@@ -156,16 +164,19 @@ export class Snapshots {
   async insertUpload(
     tx: Repositories,
     scope: Scope,
-    request: { sizeGib: number; description: string; tags: readonly Tag[] },
+    request: { sizeGib: number; dataKeyId: string | null; description: string; tags: readonly Tag[] },
   ): Promise<Snapshot> {
-    const { sizeGib, description, tags } = request
-    const snapshot = this.#newRow(scope, { volumeId: volumeOfCopies, sizeGib, description })
+    const { sizeGib, dataKeyId, description, tags } = request
+    const snapshot = this.#newRow(scope, { volumeId: volumeOfCopies, sizeGib, dataKeyId, description })
     await tx.snapshots.insert(snapshot)
     await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
     return snapshot
   }
 
-  #newRow(scope: Scope, about: { volumeId: string; sizeGib: number; description: string }): Snapshot {
+  #newRow(
+    scope: Scope,
+    about: { volumeId: string; sizeGib: number; dataKeyId: string | null; description: string },
+  ): Snapshot {
     return {
       ...scope,
       ...about,
@@ -174,8 +185,7 @@ export class Snapshots {
       state: 'pending',
       stateMessage: null,
       progress: 0,
-      encrypted: 0,
-      dataKeyId: null,
+      encrypted: about.dataKeyId === null ? 0 : 1,
       rootHash: null,
       dataBytes: null,
       storedBytes: null,

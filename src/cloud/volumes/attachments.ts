@@ -6,6 +6,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeAttachment } from '../../state/volumes.ts'
 import { devicePattern } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { diskKeyOf } from '../encryption/data-keys.ts'
 import { ownedInstance } from '../instances/owned-instance.ts'
 import { attachKind, attachOperation, detachKind, detachOperation } from './attachment-operations.ts'
 import type { Volumes } from './volumes.ts'
@@ -40,6 +41,8 @@ export class VolumeAttachments {
         `Value (${deviceName}) for parameter device is invalid. ${deviceName} is not a valid EBS device name.`,
       )
     }
+    // Told now: the operation could only take the volume away again.
+    await diskKeyOf(this.#deps, await this.#volumes.get(scope, volumeId))
     const attachment = await state.transaction(async (tx) => {
       const volume = await this.#volumes.get(scope, volumeId, tx)
       const instance = await ownedInstance(tx, scope, instanceId)

@@ -52,8 +52,10 @@ export class VolumeCopies {
       checkSource(source)
       const shape = volumeShape({ ...request, sizeGib: sizeOf(request, source) }, volumeParameters)
       // What the source may still read of the store must stay for the copy as well.
-      const { zone, baseRoot, hydratedAt } = source
-      const origin = { zone, snapshotId: null, baseRoot, hydratedAt, sourceVolumeId }
+      const { zone, baseRoot, hydratedAt, encrypted, dataKeyId, baseDataKeyId } = source
+      // The frozen files are encrypted under the source's data key, so the copy is of its lineage.
+      const sealing = { encrypted, dataKeyId, baseDataKeyId }
+      const origin = { ...sealing, zone, snapshotId: null, baseRoot, hydratedAt, sourceVolumeId }
       const copyId = await this.#volumes.insertNew(tx, scope, { ...shape, ...origin }, 'creating')
       await tx.tags.put({ id: copyId, type: 'volume', ...scope }, tags)
       await operations.enqueue(tx, { kind: copyVolumeKind, subjectId: copyId, ...scope, input: { sourceVolumeId } })
@@ -68,13 +70,10 @@ export class VolumeCopies {
   }
 }
 
-function checkSource({ id, state, encrypted }: Volume): void {
+function checkSource({ id, state }: Volume): void {
   if (state !== 'available' && state !== 'in-use') {
     throw new KilnError('IncorrectState', `Volume '${id}' is in state '${state}' and cannot be copied`)
   }
-  // The key of what is sealed belongs to one volume.
-  if (encrypted === 0) return
-  throw new KilnError('UnsupportedOperation', `Volume '${id}' is encrypted, and copies of such are not supported yet`)
 }
 
 function sizeOf({ sizeGib }: CopyVolumeRequest, source: Volume): number {

@@ -6,6 +6,7 @@ import type { Tag } from '../../state/tags.ts'
 import type { Volume } from '../../state/volumes.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import type { Snapshot, Snapshots } from '../snapshots/snapshots.ts'
 import { checkInitializationRate, enqueueInitialization } from './initialization.ts'
 import { volumeParameters, volumeShape } from './volume-types.ts'
@@ -19,6 +20,7 @@ export interface CreateVolumeRequest {
   iops: number | null
   throughput: number | null
   initializationRate: number | null
+  encryption: EncryptionWish
   tags: readonly Tag[]
   clientToken?: ClientToken
 }
@@ -29,12 +31,14 @@ export class VolumeCreations {
   readonly #deps: CloudDeps
   readonly #volumes: Volumes
   readonly #snapshots: Snapshots
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, volumes: Volumes, snapshots: Snapshots) {
+  constructor(deps: CloudDeps, rooms: { volumes: Volumes; snapshots: Snapshots; encryption: Encryption }) {
     this.#deps = deps
-    this.#volumes = volumes
-    this.#snapshots = snapshots
-    deps.operations.register(createVolumeOperation(deps, volumes))
+    this.#volumes = rooms.volumes
+    this.#snapshots = rooms.snapshots
+    this.#encryption = rooms.encryption
+    deps.operations.register(createVolumeOperation(deps, rooms.volumes))
   }
 
   /** The new volume, still `creating`: its files follow. */
@@ -49,10 +53,13 @@ export class VolumeCreations {
     }
     const snapshot = snapshotId === null ? undefined : await this.#source(scope, snapshotId)
     const shape = volumeShape({ ...request, sizeGib: sizeOf(request, snapshot) }, volumeParameters)
+    const keyId = await this.#encryption.keyForVolume(scope, request.encryption, snapshot)
     const [id] = await createOnce(this.#deps, scope, 'CreateVolume', request.clientToken, async (tx) => {
       const present = snapshotId === null ? undefined : await tx.snapshots.get(snapshotId)
       if (snapshotId !== null && present?.state !== 'completed') throw notThere(snapshotId)
-      const about = { ...shape, zone, snapshotId, baseRoot: present?.rootHash ?? null, initializationRate }
+      const sealing = await this.#encryption.volumeColumns(tx, keyId, present)
+      const origin = { snapshotId, baseRoot: present?.rootHash ?? null, initializationRate }
+      const about = { ...shape, ...sealing, ...origin, zone }
       const volumeId = await this.#volumes.insertNew(tx, scope, about, 'creating')
       await tx.tags.put({ id: volumeId, type: 'volume', ...scope }, tags)
       await operations.enqueue(tx, { kind: createVolumeKind, subjectId: volumeId, ...scope, input: {} })

@@ -7,6 +7,7 @@ import { messageOf } from '../../lib/errors.ts'
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { Volume } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
+import { blockKeyOf, diskKeyOf } from '../encryption/data-keys.ts'
 import { type HydrationInput, hydrateKind, hydrationOf, initializeKind, mib } from './initialization.ts'
 import type { Volumes } from './volumes.ts'
 
@@ -31,16 +32,21 @@ export class Hydration {
 
   /** One pass: volumes that are old enough and still lazy, as long as the disk has room. */
   async hydrateDue(): Promise<void> {
-    const { state, clock, timing, machines, blocks, log } = this.#deps
+    const { state, clock, timing, machines, log } = this.#deps
     // No guest ever reads what simulated machines have.
     if (machines.kind === 'simulated') return
     for (const volume of await state.volumes.notHydrated(clock.now() - timing.hydrateAfterMs, perPass)) {
-      // One region's store that is away keeps no other's volumes from theirs.
-      const info = await blocks.info(volume.region, volume.baseRoot!).catch((error) => {
+      // Neither a region's store that is away nor a key that is disabled keeps other volumes from theirs.
+      const info = await this.#infoOf(volume).catch((error) => {
         log.warn({ volume: volume.id, error: messageOf(error) }, 'what the volume stands on cannot be fetched now')
       })
       if (info && (await this.#volumes.disks.hasRoomFor(info.dataBytes, unaskedReserve))) await this.hydrate(volume)
     }
+  }
+
+  async #infoOf(volume: Volume) {
+    await keysOf(this.#deps, volume)
+    return await this.#deps.blocks.info(volume.region, volume.baseRoot!)
   }
 
   /** Asks for it, unless that was done before. */
@@ -54,6 +60,12 @@ export class Hydration {
     })
     operations.wake()
   }
+}
+
+/** What opens the snapshot under a volume, and what its copy on this host is encrypted with. Throws when either cannot be used. */
+async function keysOf(deps: CloudDeps, volume: Volume) {
+  const sealKey = await blockKeyOf(deps, volume.accountId, volume.baseDataKeyId)
+  return { sealKey, diskKey: await diskKeyOf(deps, volume) }
 }
 
 function hydrateOperation(
@@ -80,10 +92,11 @@ function hydrateOperation(
           if (!volume) return
           if (!(await state.volumes.layers(volumeId)).some((layer) => layer.isMade)) return { againInMs: lookAgainMs }
           // The folder is there once the volume's first layer is; a volume that was deleted gets none from us.
-          const { root, region, initializationRate: rate } = volume
+          const { root, region, dataKeyId, initializationRate: rate } = volume
+          const keys = await keysOf(deps, volume)
           const { path } = disks.localBase(volumeId)
-          if (await disks.takeReadyBase(region, root, volumeId)) return
-          for (const other of await state.volumes.hydratedOf(region, root)) {
+          if (await disks.takeReadyBase(volume)) return
+          for (const other of await state.volumes.hydratedOf(region, root, dataKeyId)) {
             if (await disks.shareBase(other, volumeId)) return
           }
           const { dataBytes } = await blocks.info(region, root)
@@ -91,10 +104,7 @@ function hydrateOperation(
             throw new OperationFailure(`the disk of the host has no room for ${dataBytes} bytes more`)
           }
           const bytesPerSecond = rate === null ? undefined : rate * mib
-          await blocks.materialize(
-            { region, root, path, diskKey: null, bytesPerSecond },
-            { signal, onPercent: progress },
-          )
+          await blocks.materialize({ region, root, path, ...keys, bytesPerSecond }, { signal, onPercent: progress })
         },
       },
       {

@@ -13,6 +13,7 @@ import { flush } from '../../lib/stable-storage.ts'
 import { OperationFailure } from '../../operations/operation.ts'
 import type { Volume, VolumeLayer } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
+import { blockKeyOf, diskKeyOf } from '../encryption/data-keys.ts'
 import type { DiskChain, MachineDisk } from '../ports.ts'
 import { volumeLimits } from './volume-limits.ts'
 
@@ -85,20 +86,24 @@ export class VolumeDisks {
   }
 
   async #chainOf(volume: Volume, layers: readonly VolumeLayer[]): Promise<DiskChain> {
-    return { base: await this.#baseOf(volume), layers: layers.map((layer) => this.pathOf(layer)), key: null }
+    const key = await diskKeyOf(this.#deps, volume)
+    return { base: await this.#baseOf(volume), layers: layers.map((layer) => this.pathOf(layer)), key }
   }
 
-  async #baseOf({ id: volumeId, region, baseRoot: root, hydratedAt }: Volume): Promise<DiskChain['base']> {
+  async #baseOf(volume: Volume): Promise<DiskChain['base']> {
+    const { id: volumeId, accountId, region, baseRoot: root, baseDataKeyId, hydratedAt } = volume
     if (!root) return null
-    return hydratedAt === null ? this.#deps.blocks.serve({ region, root, volumeId }) : this.localBase(volumeId)
+    if (hydratedAt !== null) return this.localBase(volumeId)
+    const sealKey = await blockKeyOf(this.#deps, accountId, baseDataKeyId)
+    return await this.#deps.blocks.serve({ region, root, volumeId, sealKey })
   }
 
   /** A new volume whose snapshot is kept ready begins with all of it; when it is not there after all, with none of it. */
   async #restoreFast(volume: Volume): Promise<Volume> {
-    const { id, region, baseRoot, hydratedAt, fastRestored } = volume
+    const { id, baseRoot, hydratedAt, fastRestored } = volume
     if (fastRestored === 0 || baseRoot === null || hydratedAt !== null) return volume
     const { state, clock } = this.#deps
-    const isThere = await this.takeReadyBase(region, baseRoot, id)
+    const isThere = await this.takeReadyBase(volume)
     const change = isThere ? { hydratedAt: clock.now() } : { fastRestored: 0 as const }
     await state.volumes.update(id, change)
     return { ...volume, ...change }
@@ -113,9 +118,13 @@ export class VolumeDisks {
     return existsSync(this.readyBase(region, root))
   }
 
-  /** Gives the volume what is kept ready of its snapshot; false when that is not there. */
-  async takeReadyBase(region: string, root: string, volumeId: string): Promise<boolean> {
-    return await this.#linkBase(this.readyBase(region, root), volumeId)
+  /**
+   * Gives the volume what is kept ready of its snapshot; false when that is not there, or encrypted as the snapshot is
+   * where the volume is not.
+   */
+  async takeReadyBase({ id, region, baseRoot, dataKeyId, baseDataKeyId }: Volume): Promise<boolean> {
+    if (baseRoot === null || dataKeyId !== baseDataKeyId) return false
+    return await this.#linkBase(this.readyBase(region, baseRoot), id)
   }
 
   /** Where the whole snapshot under a volume lies once it was fetched. */
@@ -127,9 +136,10 @@ export class VolumeDisks {
     this.#checkMade(layers)
     const fresh = layers.filter((layer) => !layer.isMade)
     if (fresh.length === 0) return
+    const key = await diskKeyOf(this.#deps, volume)
     await mkdir(this.folderOf(volume.id), { recursive: true, mode: 0o700 })
     for (const path of fresh.map((layer) => this.pathOf(layer))) {
-      if (!existsSync(path)) await this.#deps.disks.createLayer(path, volume.sizeGib * gib, null)
+      if (!existsSync(path)) await this.#deps.disks.createLayer(path, volume.sizeGib * gib, key)
     }
     const seqs = fresh.map((layer) => layer.seq)
     await this.#deps.state.volumes.markLayersMade(volume.id, seqs)
@@ -161,6 +171,8 @@ export class VolumeDisks {
     const attachments = await state.volumes.attachmentsOfVolumes(volumeIds)
     const isHere = (volumeId: string) =>
       (attachments.find((row) => row.volumeId === volumeId)?.instanceId ?? null) === instanceId
+    // New layers need their keys: without these nothing is begun.
+    for (const volume of await state.volumes.many(volumeIds.filter(isHere))) await diskKeyOf(this.#deps, volume)
     // A layer that is growing must have grown before another one of that size lies on it.
     for (const volumeId of volumeIds.filter(isHere)) await this.growHeld(instanceId, volumeId)
     await state.transaction(async (tx) => {

@@ -6,12 +6,13 @@ import type { Repositories } from '../../state/state.ts'
 import type { Volume, VolumeAttachment, VolumeLayer } from '../../state/volumes.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import type { VolumeEncryption } from '../encryption/encryption.ts'
 import { isFastRestored } from '../snapshots/fast-restore-operations.ts'
 import { hydrationOf } from './initialization.ts'
 import { layerFileName, VolumeDisks } from './volume-disks.ts'
 import type { VolumeShape } from './volume-types.ts'
 
-export interface NewVolume extends VolumeShape {
+export interface NewVolume extends VolumeShape, VolumeEncryption {
   zone: string
   snapshotId: string | null
   baseRoot: string | null
@@ -159,9 +160,6 @@ export class Volumes {
 }
 
 const newVolume = {
-  encrypted: 0,
-  dataKeyId: null,
-  baseDataKeyId: null,
   hydratedAt: null,
   autoEnableIo: 0,
   sourceVolumeId: null,

@@ -6,6 +6,7 @@ import { clipped } from '../codec/form.ts'
 import type { Ec2Handlers, RequestContext } from '../handler.ts'
 import { readDevices } from '../shared/block-device-mappings.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
+import { readEncryption } from '../shared/encryption.ts'
 import { readFilters } from '../shared/filters.ts'
 import { ec2Permissions, ownerAliases, readUsers } from '../shared/grantees.ts'
 import { readId, readIds } from '../shared/ids.ts'
@@ -93,10 +94,10 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
 
   async CopyImage(input, context) {
     const tags = readTagSpecifications(input.TagSpecifications, ['image', 'snapshot'])
-    const { Encrypted, KmsKeyId, DestinationOutpostArn, SnapshotCopyCompletionDurationMinutes } = input
+    const { DestinationOutpostArn, SnapshotCopyCompletionDurationMinutes } = input
     const { DestinationAvailabilityZone, DestinationAvailabilityZoneId } = input
     refuseGiven({
-      ...{ Encrypted, KmsKeyId, DestinationOutpostArn, SnapshotCopyCompletionDurationMinutes },
+      ...{ DestinationOutpostArn, SnapshotCopyCompletionDurationMinutes },
       ...{ DestinationAvailabilityZone, DestinationAvailabilityZoneId },
     })
     const id = await context.cloud.images.copy(scopeOf(context), {
@@ -105,6 +106,7 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
       name: input.Name!,
       description: input.Description ?? null,
       copyTags: input.CopyImageTags ?? false,
+      encryption: readEncryption(input),
       imageTags: tags.image,
       snapshotTags: tags.snapshot,
       clientToken: readClientToken(input),

@@ -1,6 +1,7 @@
 /** The EC2 operations that Kiln serves, composed of one object a resource family. */
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
+import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
 import { imagePermissionHandlers } from './image-permissions.ts'
 import { imageHandlers } from './images.ts'
@@ -27,6 +28,7 @@ import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...fastSnapshotRestoreHandlers,
+  ...ebsEncryptionHandlers,
   ...imageHandlers,
   ...imagePermissionHandlers,
   ...instanceAttributeHandlers,

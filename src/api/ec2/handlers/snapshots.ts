@@ -5,6 +5,7 @@ import type { Snapshot } from '../../../cloud/snapshots/snapshots.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
+import { ec2Encryption, readEncryption } from '../shared/encryption.ts'
 import { readFilters } from '../shared/filters.ts'
 import { ownerAliases, readUsers } from '../shared/grantees.ts'
 import { readId, readIds } from '../shared/ids.ts'
@@ -23,7 +24,7 @@ export const snapshotHandlers: Ec2Handlers<Cloud> = {
     const description = readDescription(input.Description)
     refuseGiven({ OutpostArn: input.OutpostArn, Location: (input.Location ?? 'regional') !== 'regional' })
     const snapshot = await context.cloud.snapshots.create(scopeOf(context), { volumeId, description, tags })
-    return ec2SnapshotOf(snapshot, tags)
+    return ec2SnapshotOf(snapshot, tags, await context.cloud.encryption.arnsOf([snapshot]))
   },
 
   async CreateSnapshots(input, context) {
@@ -52,10 +53,11 @@ export const snapshotHandlers: Ec2Handlers<Cloud> = {
     })
     const found = page.items.map((snapshot) => snapshot.id)
     const tags = await context.cloud.tags.of(scopeOf(context), found)
+    const arns = await context.cloud.encryption.arnsOf(page.items)
     const tiers = await context.cloud.snapshotTiers.of(found)
     return {
       Snapshots: page.items.map((snapshot) => ({
-        ...ec2SnapshotOf(snapshot, tags.get(snapshot.id) ?? []),
+        ...ec2SnapshotOf(snapshot, tags.get(snapshot.id) ?? [], arns),
         ...ec2Tier(tiers.get(snapshot.id)!),
       })),
       NextToken: nextTokenOf('DescribeSnapshots', context, page.next),
@@ -64,8 +66,8 @@ export const snapshotHandlers: Ec2Handlers<Cloud> = {
 
   async CopySnapshot(input, context) {
     const { snapshot: tags } = readTagSpecifications(input.TagSpecifications, ['snapshot'])
-    const { Encrypted, KmsKeyId, DestinationOutpostArn, CompletionDurationMinutes, DestinationAvailabilityZone } = input
-    refuseGiven({ Encrypted, KmsKeyId, DestinationOutpostArn, CompletionDurationMinutes, DestinationAvailabilityZone })
+    const { DestinationOutpostArn, CompletionDurationMinutes, DestinationAvailabilityZone } = input
+    refuseGiven({ DestinationOutpostArn, CompletionDurationMinutes, DestinationAvailabilityZone })
     if (input.DestinationRegion && input.DestinationRegion !== context.region) {
       throw new KilnError(
         'InvalidParameterValue',
@@ -76,6 +78,7 @@ export const snapshotHandlers: Ec2Handlers<Cloud> = {
       sourceRegion: input.SourceRegion!,
       sourceSnapshotId: readId('snapshot', input.SourceSnapshotId!),
       description: readDescription(input.Description),
+      encryption: readEncryption(input),
       tags,
       clientToken: readClientToken(input as { ClientToken?: string }),
     })
@@ -109,9 +112,12 @@ function ec2SnapshotInfo(snapshot: Snapshot, tags: readonly Tag[]): SnapshotInfo
   }
 }
 
-function ec2SnapshotOf(snapshot: Snapshot, tags: readonly Tag[]): Ec2Snapshot {
+function ec2SnapshotOf(snapshot: Snapshot, tags: readonly Tag[], arns: ReadonlyMap<string, string>): Ec2Snapshot {
   return {
     ...ec2SnapshotInfo(snapshot, tags),
+    ...ec2Encryption(snapshot, arns),
+    // The same for all snapshots that came from one volume or snapshot: what EC2 documents of this member.
+    DataEncryptionKeyId: snapshot.dataKeyId ?? undefined,
     StateMessage: snapshot.stateMessage ?? undefined,
     CompletionTime: ec2Time(snapshot.completedAt),
     OwnerAlias: snapshot.ownerAlias ?? undefined,

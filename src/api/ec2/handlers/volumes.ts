@@ -4,6 +4,7 @@ import type { VolumeView } from '../../../cloud/volumes/volumes.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
+import { ec2Encryption, readEncryption } from '../shared/encryption.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
@@ -16,8 +17,8 @@ import { ec2Attachment } from './volume-attachments.ts'
 export const volumeHandlers: Ec2Handlers<Cloud> = {
   async CreateVolume(input, context) {
     const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
-    const { Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, AvailabilityZoneId } = input
-    refuseGiven({ Encrypted, KmsKeyId, OutpostArn, MultiAttachEnabled, AvailabilityZoneId })
+    const { OutpostArn, MultiAttachEnabled, AvailabilityZoneId } = input
+    refuseGiven({ OutpostArn, MultiAttachEnabled, AvailabilityZoneId })
     if (!input.AvailabilityZone) {
       throw new KilnError('MissingParameter', 'The request must contain the parameter AvailabilityZone')
     }
@@ -29,10 +30,11 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
       iops: input.Iops ?? null,
       throughput: input.Throughput ?? null,
       initializationRate: input.VolumeInitializationRate ?? null,
+      encryption: readEncryption(input),
       tags,
       clientToken: readClientToken(input),
     })
-    return ec2Volume({ ...volume, attachments: [] }, tags)
+    return ec2Volume({ ...volume, attachments: [] }, tags, await context.cloud.encryption.arnsOf([volume]))
   },
 
   async CopyVolumes(input, context) {
@@ -48,7 +50,9 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
       tags,
       clientToken: readClientToken(input),
     })
-    return { Volumes: [ec2Volume({ ...volume, attachments: [] }, tags)] }
+    return {
+      Volumes: [ec2Volume({ ...volume, attachments: [] }, tags, await context.cloud.encryption.arnsOf([volume]))],
+    }
   },
 
   async DescribeVolumes(input, context) {
@@ -62,8 +66,9 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
       scopeOf(context),
       page.items.map((volume) => volume.id),
     )
+    const arns = await context.cloud.encryption.arnsOf(page.items)
     return {
-      Volumes: page.items.map((volume) => ec2Volume(volume, tags.get(volume.id) ?? [])),
+      Volumes: page.items.map((volume) => ec2Volume(volume, tags.get(volume.id) ?? [], arns)),
       NextToken: nextTokenOf('DescribeVolumes', context, page.next),
     }
   },
@@ -74,7 +79,7 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
   },
 }
 
-function ec2Volume(volume: VolumeView, tags: readonly Tag[]): Volume {
+function ec2Volume(volume: VolumeView, tags: readonly Tag[], arns: ReadonlyMap<string, string>): Volume {
   return {
     VolumeId: volume.id,
     Size: volume.sizeGib,
@@ -85,7 +90,7 @@ function ec2Volume(volume: VolumeView, tags: readonly Tag[]): Volume {
     VolumeType: volume.volumeType as VolumeType,
     Iops: volume.iops ?? undefined,
     Throughput: volume.throughput ?? undefined,
-    Encrypted: volume.encrypted === 1,
+    ...ec2Encryption(volume, arns),
     MultiAttachEnabled: false,
     SourceVolumeId: volume.sourceVolumeId ?? undefined,
     VolumeInitializationRate: volume.initializationRate ?? undefined,

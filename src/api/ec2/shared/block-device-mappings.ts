@@ -16,7 +16,6 @@ export function readDevices(
     }
     const ebs = mapping.Ebs
     refuseGiven({
-      'BlockDeviceMapping.Ebs.KmsKeyId': ebs?.KmsKeyId,
       'BlockDeviceMapping.Ebs.OutpostArn': ebs?.OutpostArn,
       'BlockDeviceMapping.Ebs.AvailabilityZone': ebs?.AvailabilityZone,
       'BlockDeviceMapping.Ebs.EbsCardIndex': (ebs?.EbsCardIndex ?? 0) !== 0,
@@ -36,6 +35,7 @@ export function readDevices(
         initializationRate: ebs.VolumeInitializationRate,
         deleteOnTermination: ebs.DeleteOnTermination,
         encrypted: ebs.Encrypted,
+        kmsKeyId: ebs.KmsKeyId || undefined,
       },
     }
   })
