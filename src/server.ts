@@ -63,6 +63,8 @@ export interface KilnOptions {
   volumeLimits?: 'on' | 'off'
   /** The master key of encryption; the home's own unless given. */
   keyFile?: string
+  /** Whether guests that have an agent are asked to hold still for their snapshots; `auto` unless given. */
+  freezeGuests?: 'auto' | 'off'
   /** `postgres://…`; without it the state lies in the home. */
   databaseUrl?: string
   log: Log
@@ -161,6 +163,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     volumesDir: home.volumesDir,
     timing: defaultTiming,
     enforcesVolumeLimits: options.volumeLimits !== 'off',
+    quiescesGuests: options.freezeGuests !== 'off',
     host: { cpus: availableParallelism(), memoryMib: Math.floor(totalmem() / 1024 ** 2) },
   }
   const publicImages = [await kilnLinux(home, deps, blocks, onProgress)]

@@ -53,6 +53,7 @@ describe('the kiln command', () => {
     expect(variables.sort()).toEqual([
       'KILN_AUTH',
       'KILN_DATABASE_URL',
+      'KILN_FREEZE_GUESTS',
       'KILN_HOME',
       'KILN_HOST',
       'KILN_KEY_FILE',

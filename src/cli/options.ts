@@ -32,6 +32,14 @@ export const volumeLimitsOption = () =>
     .choices(['on', 'off'] satisfies VolumeLimits[])
     .default('on')
 
+export type FreezeGuests = 'auto' | 'off'
+
+export const freezeGuestsOption = () =>
+  new Option('--freeze-guests <mode>', 'ask guests that have an agent to hold still for their snapshots, or not')
+    .env('KILN_FREEZE_GUESTS')
+    .choices(['auto', 'off'] satisfies FreezeGuests[])
+    .default('auto')
+
 export const databaseOption = () =>
   new Option('--database-url <url>', 'keep the state in PostgreSQL instead of the home').env('KILN_DATABASE_URL')
 

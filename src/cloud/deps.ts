@@ -29,6 +29,8 @@ export interface CloudDeps {
   readonly timing: CloudTiming
   /** Whether guests are held to the IOPS and the throughput of their volumes. */
   readonly enforcesVolumeLimits: boolean
+  /** Whether guests that have an agent are asked to hold still while their disks are frozen. */
+  readonly quiescesGuests: boolean
   /** What this host can give to one guest. */
   readonly host: { cpus: number; memoryMib: number }
 }

@@ -327,7 +327,7 @@ export function machineDriverSuite(name: string, createHarness: () => Promise<Dr
         spec.disks.map(async ({ volumeId }) => ({ volumeId, newLayerPath: await harness.newLayer(volumeId) })),
       )
       await driver.freeze(first, tops)
-      await driver.freeze(first, tops)
+      expect(await driver.freeze(first, tops, { quiesce: true })).toEqual({ quiesced: false })
       await reopen()
       await driver.freeze(first, tops)
       expect(await driver.inspect(first)).toMatchObject({ state: 'running' })

@@ -108,9 +108,17 @@ export interface MachineDriver {
   consoleOutput(id: string, maxBytes: number): Promise<{ text: string; atMs: number } | null>
   /**
    * Puts a new empty layer (a file made with {@link DiskTools.createLayer}, under the disk's own key) on top of each named
-   * disk at one instant, so that all former tops freeze together. Disks that already write to their new layer are left as they are.
+   * disk at one instant, so that all former tops freeze together. Disks that already write to their new layer are left as
+   * they are.
+   *
+   * With `quiesce` the guest's own agent is asked to write everything out and hold still for that instant. A guest
+   * without one, or one that does not answer in time, is frozen all the same: `quiesced` says which it was.
    */
-  freeze(id: string, tops: readonly { volumeId: string; newLayerPath: string }[]): Promise<void>
+  freeze(
+    id: string,
+    tops: readonly { volumeId: string; newLayerPath: string }[],
+    options?: { quiesce: boolean },
+  ): Promise<{ quiesced: boolean }>
   /** Plugs a disk into the running machine; nothing happens when it is there. The guest sees it come. Throws with the reason. */
   plugDisk(id: string, disk: MachineDisk): Promise<void>
   /**

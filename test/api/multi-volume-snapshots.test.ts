@@ -115,10 +115,10 @@ test('a machine that will not be frozen now is frozen by whichever snapshot come
   const freeze = machines.freeze
   const frozen: string[][] = []
   let failures = 1
-  machines.freeze = async (id, tops) => {
+  machines.freeze = async (id, tops, options) => {
     if (failures-- > 0) throw new Error('the machine is busy')
     frozen.push(tops.map((top) => top.volumeId).sort())
-    await freeze(id, tops)
+    return await freeze(id, tops, options)
   }
   try {
     const { Snapshots: made } = await create({})

@@ -99,6 +99,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     volumesDir: home.volumesDir,
     timing: { ...defaultTiming, ...timing },
     enforcesVolumeLimits: true,
+    quiescesGuests: true,
     host: { cpus: 2, memoryMib: 4096 },
   }
   const cloud = createCloud(deps, isLive ? [await seedImage(home, deps, blocks)] : [])

@@ -52,8 +52,15 @@ export const initrdModules = [
   'drivers/net/virtio_net.ko',
 ] as const
 
-/** Drivers that `rootfs/usr/lib/kiln/boot` loads: the power button and its way to user space. */
-export const rootModules = ['drivers/acpi/button.ko', 'drivers/input/evdev.ko'] as const
+/**
+ * Drivers that the scripts in `rootfs/usr/lib/kiln` load: the power button and its way to user space, and the port on
+ * which the host speaks to the guest agent.
+ */
+export const rootModules = [
+  'drivers/acpi/button.ko',
+  'drivers/input/evdev.ko',
+  'drivers/char/virtio_console.ko',
+] as const
 
 const libraries = ['{usr/,}lib/x86_64-linux-gnu/*.so*']
 
@@ -66,6 +73,7 @@ export const packageFiles: Readonly<Record<string, readonly string[]>> = {
   // scp's new protocol speaks to sftp-server; Packer and Terraform still start scp itself.
   'openssh-sftp-server': ['usr/lib/sftp-server', 'usr/lib/openssh/sftp-server'],
   'openssh-client': ['usr/bin/scp'],
+  'qemu-guest-agent': ['usr/sbin/qemu-ga'],
   e2fsprogs: ['sbin/resize2fs'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/{sudoers,libsudo_util}.so*'],
   'libpam-modules': ['lib/x86_64-linux-gnu/security/pam_permit.so'],
@@ -80,13 +88,17 @@ export const packageFiles: Readonly<Record<string, readonly string[]>> = {
   'libcom-err2': libraries,
   libcrypt1: libraries,
   libext2fs2: libraries,
+  'libglib2.0-0': ['usr/lib/x86_64-linux-gnu/lib{glib,gmodule}-2.0.so*'],
   libgmp10: libraries,
+  libnuma1: libraries,
   libpam0g: libraries,
   'libpcre2-8-0': libraries,
   libselinux1: libraries,
   libtinfo6: libraries,
   libtomcrypt1: libraries,
   libtommath1: libraries,
+  libudev1: libraries,
+  liburing2: ['usr/lib/x86_64-linux-gnu/liburing.so*'],
   libuuid1: libraries,
   zlib1g: libraries,
 }

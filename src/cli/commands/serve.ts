@@ -6,6 +6,8 @@ import { readHomeSettings, settle, writeHomeSettings } from '../home-settings.ts
 import {
   type AuthMode,
   databaseOption,
+  type FreezeGuests,
+  freezeGuestsOption,
   homeOption,
   homeWithoutVariable,
   keyFileOption,
@@ -30,6 +32,7 @@ interface ServeFlags {
   databaseUrl?: string
   volumeLimits: VolumeLimits
   keyFile?: string
+  freezeGuests: FreezeGuests
 }
 
 const closeWithinMs = 20_000
@@ -57,6 +60,7 @@ export function addServe(program: Command): void {
     .addOption(databaseOption())
     .addOption(volumeLimitsOption())
     .addOption(keyFileOption())
+    .addOption(freezeGuestsOption())
     .addHelpText(
       'after',
       '\nKILN_LOG sets how much is logged on standard error: debug, info, warn (the default), error.',
@@ -87,7 +91,7 @@ async function serve(flags: ServeFlags): Promise<void> {
 
   const kiln = await openKiln({
     ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, volumeLimits: flags.volumeLimits },
-    ...{ keyFile: flags.keyFile, log },
+    ...{ keyFile: flags.keyFile, freezeGuests: flags.freezeGuests, log },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })
   try {

@@ -166,7 +166,7 @@ export class VolumeDisks {
 
   /** {@link freeze} for a caller that holds the instance's or the volume's lock. */
   async freezeHeld(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
-    const { state, machines } = this.#deps
+    const { state, machines, quiescesGuests, log } = this.#deps
     const volumeIds = requests.map((request) => request.volumeId)
     const attachments = await state.volumes.attachmentsOfVolumes(volumeIds)
     const isHere = (volumeId: string) =>
@@ -199,7 +199,9 @@ export class VolumeDisks {
     }
     if (instanceId === null || tops.length === 0) return
     const status = await machines.inspect(instanceId)
-    if (status.state !== 'absent') await machines.freeze(instanceId, tops)
+    if (status.state === 'absent') return
+    const { quiesced } = await machines.freeze(instanceId, tops, { quiesce: quiescesGuests })
+    log.info({ instance: instanceId, volumes: volumeIds, quiesced }, 'disks were frozen for snapshots')
   }
 
   /**

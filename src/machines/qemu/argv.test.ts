@@ -96,6 +96,12 @@ describe('the network card', () => {
   })
 })
 
+it('a guest finds the port of its agent by the name that agents look for', () => {
+  const args = machineArguments(spec(), paths, emulated)
+  expect(valuesOf('-chardev', args)).toContain(`socket,id=agent,path=${paths.agentSocket},server=on,wait=off`)
+  expect(valuesOf('-device', args)).toContain('virtserialport,bus=serial0.0,chardev=agent,name=org.qemu.guest_agent.0')
+})
+
 describe('a disk', () => {
   const layer = (path: string) => layerNodeName(volumeId, path)
 

@@ -12,6 +12,7 @@ import type { MachineDisk, MachineSpec } from '../driver.ts'
 import { writableChain } from './disk-chain.ts'
 import { diskDevice } from './disk-device.ts'
 import { secretArguments, secretsOf } from './disk-secrets.ts'
+import { agentChardev, agentPortName } from './guest-agent.ts'
 
 /** What this host's QEMU can do; found by trying (accelerator.ts). */
 export interface HostFacts {
@@ -23,6 +24,7 @@ export interface HostFacts {
 /** Where a machine's files lie. Sockets and pid files have a folder of their own with a short path. */
 export interface MachinePaths {
   qmpSocket: string
+  agentSocket: string
   pidFile: string
   folder: string
   console: string
@@ -33,6 +35,7 @@ export function machinePaths(runDir: string, machinesDir: string, id: string): M
   const folder = join(machinesDir, id)
   return {
     qmpSocket: join(runDir, `${id}.qmp`),
+    agentSocket: join(runDir, `${id}.agent`),
     pidFile: join(runDir, `${id}.pid`),
     folder,
     console: join(folder, 'console.log'),
@@ -72,6 +75,7 @@ export function machineArguments(spec: MachineSpec, paths: MachinePaths, host: H
       'chardev=qmp,mode=control',
     ],
     ['-chardev', `file,id=console,path=${escaped(paths.console)},append=on`, '-device', 'isa-serial,chardev=console'],
+    ...guestAgent(paths),
     ['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-pci,rng=rng,bus=pcie.0,addr=0x4,disable-legacy=on'],
     ...network(spec.nic.mac, spec.nic.attachment),
     ...Array.from({ length: diskPorts }, (_, slot) => ['-device', rootPort(slot)]),
@@ -130,6 +134,15 @@ function network(mac: string, attachment: NicAttachment): string[][] {
     ['-netdev', backend],
     // Without an option ROM: nothing here boots from the network, and the ROM costs boot time.
     ['-device', `virtio-net-pci,netdev=net0,mac=${mac},bus=pcie.0,addr=0x5,romfile=,disable-legacy=on`],
+  ]
+}
+
+/** The serial port on which the guest's agent listens, if it has one. */
+function guestAgent({ agentSocket }: MachinePaths): string[][] {
+  return [
+    ['-chardev', `socket,id=${agentChardev},path=${escaped(agentSocket)},server=on,wait=off`],
+    ['-device', 'virtio-serial-pci,id=serial0,max_ports=2,bus=pcie.0,addr=0x6,disable-legacy=on'],
+    ['-device', `virtserialport,bus=serial0.0,chardev=${agentChardev},name=${agentPortName}`],
   ]
 }
 

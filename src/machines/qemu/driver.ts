@@ -30,7 +30,7 @@ const upkeepEveryMs = 5_000
 /** Adopts, in the background, whatever machines of that `runDir` are running already. */
 export async function createQemuDriver(options: QemuDriverOptions): Promise<MachineDriver> {
   const { runDir, machinesDir, host, clock, log } = options
-  const longestSocket = machinePaths(runDir, machinesDir, longestId).qmpSocket
+  const longestSocket = machinePaths(runDir, machinesDir, longestId).agentSocket
   if (Buffer.byteLength(longestSocket) > socketPathBytes) {
     throw new Error(`${runDir} is too long a path: its sockets would be longer than ${socketPathBytes} bytes`)
   }
@@ -94,7 +94,7 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Mach
       machines.delete(id)
     },
     consoleOutput: async (id, maxBytes) => machine(id).consoleOutput(maxBytes),
-    freeze: async (id, tops) => machine(id).freeze(tops),
+    freeze: async (id, tops, options = { quiesce: false }) => machine(id).freeze(tops, options),
     plugDisk: async (id, disk) => machine(id).plugDisk(disk),
     unplugDisk: async (id, volumeId, options) => machine(id).unplugDisk(volumeId, options),
     resizeDisk: async (id, volumeId, sizeBytes) => machine(id).resizeDisk(volumeId, sizeBytes),

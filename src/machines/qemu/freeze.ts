@@ -20,9 +20,11 @@ interface Overlay {
 /** Draining waits for reads that are under way, and those may wait for a block server that is away. */
 const freezeTimeoutMs = 90_000
 
+/** `atRest` is called when everything is ready, and calls the last step, which takes milliseconds, when it should be done. */
 export async function freezeDisks(
   qmp: QmpConnection,
   tops: readonly { volumeId: string; newLayerPath: string }[],
+  atRest: (step: () => Promise<void>) => Promise<void> = (step) => step(),
 ): Promise<void> {
   // Not the flat form of the answer: that one tells no depths.
   const nodes = await qmp.execute<NamedNode[]>('query-named-block-nodes')
@@ -43,7 +45,9 @@ export async function freezeDisks(
     }
     if (overlays.length === 0) return
     const actions = overlays.map((data) => ({ type: 'blockdev-snapshot', data }))
-    await qmp.execute('transaction', { actions }, freezeTimeoutMs)
+    await atRest(async () => {
+      await qmp.execute('transaction', { actions }, freezeTimeoutMs)
+    })
   } catch (error) {
     // QEMU refuses to remove a layer that is in use: one of a freeze that took place although its answer got lost.
     for (const layer of added) await qmp.execute('blockdev-del', { 'node-name': layer }).catch(() => {})

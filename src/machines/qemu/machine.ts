@@ -19,6 +19,7 @@ import { limitDisk, localizeBase, plugDisk, resizeDisk, unplugDisk } from './hot
 import { runState, statusOf } from './machine-status.ts'
 import { processesWith, processWith } from './process-table.ts'
 import { QmpConnection } from './qmp.ts'
+import { QuietGuest } from './quiet-guest.ts'
 
 /** What a machine needs of its driver. */
 export interface MachineContext {
@@ -44,6 +45,7 @@ export class QemuMachine {
   readonly id: string
   readonly paths: MachinePaths
   readonly #context: MachineContext
+  readonly #guest: QuietGuest
   /** The process as it was found last; it may have ended since. */
   #known: ProcessRef | undefined
   #qmp: QmpConnection | undefined
@@ -57,6 +59,7 @@ export class QemuMachine {
     this.id = id
     this.paths = paths
     this.#context = context
+    this.#guest = new QuietGuest(paths.agentSocket, context.clock, context.log.child({ machine: id }))
   }
 
   start(spec: MachineSpec): Promise<void> {
@@ -113,7 +116,8 @@ export class QemuMachine {
     await this.#serially(async () => {
       const existed = this.#search()
       if (existed) await this.#end(existed)
-      await Promise.all([rm(this.paths.qmpSocket, { force: true }), rm(this.paths.pidFile, { force: true })])
+      const { qmpSocket, agentSocket, pidFile } = this.paths
+      await Promise.all([qmpSocket, agentSocket, pidFile].map((path) => rm(path, { force: true })))
       if (existed) this.#context.changed()
     })
   }
@@ -129,8 +133,19 @@ export class QemuMachine {
     return readConsole(this.paths.console, maxBytes)
   }
 
-  freeze(tops: readonly { volumeId: string; newLayerPath: string }[]): Promise<void> {
-    return this.#serially(async () => freezeDisks(await this.#connectionTo('freeze its disks'), tops))
+  freeze(
+    tops: readonly { volumeId: string; newLayerPath: string }[],
+    { quiesce }: { quiesce: boolean },
+  ): Promise<{ quiesced: boolean }> {
+    return this.#serially(async () => {
+      const qmp = await this.#connectionTo('freeze its disks')
+      let quiesced = false
+      await freezeDisks(qmp, tops, async (step) => {
+        if (quiesce) quiesced = await this.#guest.during(qmp, step)
+        else await step()
+      })
+      return { quiesced }
+    })
   }
 
   plugDisk(disk: MachineDisk): Promise<void> {
@@ -158,17 +173,28 @@ export class QemuMachine {
 
   /** Meets a machine that an earlier daemon started: from now on its events are heard. */
   async adopt(): Promise<void> {
-    if (await this.#connection(connectTimeoutMs)) this.#context.changed()
+    this.#guest.suspectHeld()
+    const qmp = await this.#connection(connectTimeoutMs)
+    if (!qmp) return
+    this.#context.changed()
+    await this.upkeep()
   }
 
   /**
-   * What has to be done now and then: the console is kept short, and a guest that an error of the host halted is let go
-   * on. Where the error lasts, the guest halts again at once, and no harm is done.
+   * What has to be done now and then: the console is kept short, and a guest that an error of the host halted, or that
+   * was held still for a snapshot, is let go on. Where the error lasts, the guest halts again at once, and no harm is done.
    */
   async upkeep(): Promise<void> {
     await trimConsole(this.paths.console)
     const qmp = this.#qmp
-    if (!this.#halted || !qmp) return
+    if (!qmp) return
+    // Nobody else waits for a guest that does not answer.
+    if (this.#guest.isDue) {
+      this.#serially(() => this.#guest.upkeep(qmp)).catch((error) =>
+        this.#context.log.debug({ machine: this.id, error: messageOf(error) }, 'the guest agent does not answer'),
+      )
+    }
+    if (!this.#halted) return
     const state = await runState(qmp)
     if (state === 'io-error') await qmp.execute('cont')
     else this.#halted = false
@@ -220,7 +246,7 @@ export class QemuMachine {
 
   async #launch(spec: MachineSpec, signal: AbortSignal): Promise<void> {
     await mkdir(this.paths.folder, { recursive: true })
-    await rm(this.paths.qmpSocket, { force: true })
+    for (const socket of [this.paths.qmpSocket, this.paths.agentSocket]) await rm(socket, { force: true })
     await writeFile(this.paths.qemuLog, '', { mode: 0o600 })
     const { attachment } = spec.nic
     const enter = attachment.kind === 'tap' ? attachment.enter : []

@@ -220,6 +220,8 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
         if (unknown) throw new Error(`the machine has no disk ${unknown.volumeId}`)
         const newTops = Object.fromEntries(tops.map(({ volumeId, newLayerPath }) => [volumeId, newLayerPath]))
         await save(id, { ...machine, tops: { ...machine.tops, ...newTops } })
+        // No agent lives in what only seems to run.
+        return { quiesced: false }
       }),
     plugDisk: (id, disk) =>
       serially(id, async () => {
