@@ -28,7 +28,7 @@ beforeAll(async () => {
 afterAll(() => kiln.cleanup())
 
 test('what a guest wrote and did not flush is whole in the snapshot', async () => {
-  const written = await fleet.ssh(instance, 'head -c 4M /dev/urandom >file && sha256sum <file')
+  const written = await fleet.ssh(instance, 'head -c 4194304 /dev/urandom >file && sha256sum <file')
   const { Snapshots: made } = await fleet.ec2.send(
     new CreateSnapshotsCommand({ InstanceSpecification: { InstanceId: instance } }),
   )

@@ -275,7 +275,8 @@ export class QemuMachine {
       if (!this.#search()) await rm(this.paths.pidFile, { force: true })
       throw new Error(`${this.id} did not start: ${explained(messageOf(error))}`, { cause: error })
     } finally {
-      secrets.wipe()
+      // A machine that starts on without this daemon may not have read them yet.
+      if (!this.#context.closed.aborted) secrets.wipe()
     }
     this.#context.log.info({ machine: this.id, pid: process.pid }, 'machine started')
   }

@@ -148,3 +148,15 @@ it('stands on a served base that becomes local and sealed under the running gues
     await endProcess(server)
   }
 })
+
+it('starts on without the daemon that began to start it', async () => {
+  const spec = harness.machine(id, [await harness.disk(rootVolume, 0, {}, key)])
+  const start = driver.start(spec).catch((error: Error) => error)
+  const begun = async () => ((await driver.list()).length > 0 ? true : undefined)
+  await waitFor(systemClock, begun, { ...timing, everyMs: 1 })
+  await driver.close()
+  await start
+  driver = await harness.open()
+  expect(await driver.list()).toEqual([id])
+  await goesOn()
+})
