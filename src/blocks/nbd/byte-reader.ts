@@ -1,8 +1,11 @@
 /** Reads a socket as a sequence of exact pieces, holding back the sender when nobody reads. */
-import type { Socket } from 'node:net'
+import { connect, type Socket } from 'node:net'
 
-/** Bytes that may wait here before the socket is paused. */
+/** Bytes, and pieces, that may wait here before the socket is paused. */
 const highWaterBytes = 1024 * 1024
+const highWaterChunks = 64
+/** More than a unix socket holds at a time, so that one read takes all that is there. */
+const pooledBytes = 256 * 1024
 
 export class ConnectionLost extends Error {
   constructor(detail: string, cause?: unknown) {
@@ -17,24 +20,49 @@ export class ByteReader {
   #waitingBytes = 0
   #end: ConnectionLost | null = null
   #wake: (() => void) | null = null
+  /** Memory of a {@link connect}ed socket, to be read into again; allocating it anew costs more than reading. */
+  readonly #pool: ArrayBufferLike[] | null
 
-  constructor(socket: Socket) {
+  constructor(socket: Socket, pool: ArrayBufferLike[] | null = null) {
     this.#socket = socket
-    socket.on('data', (bytes: Buffer) => {
-      this.#chunks.push(bytes)
-      this.#waitingBytes += bytes.length
-      if (this.#waitingBytes >= highWaterBytes) socket.pause()
-      this.#wake?.()
-    })
+    this.#pool = pool
+    socket.on('data', (bytes: Buffer) => this.#took(bytes))
     socket.on('error', (error) => this.#stop(new ConnectionLost(error.message, error)))
     socket.on('end', () => this.#stop(new ConnectionLost('the other side closed it')))
     socket.on('close', () => this.#stop(new ConnectionLost('it was closed')))
   }
 
+  /** A connection that reads into memory of its own, again and again. */
+  static connect(path: string): { socket: Socket; reader: ByteReader } {
+    const pool: ArrayBuffer[] = []
+    let reader: ByteReader | null = null
+    const socket = connect({
+      path,
+      onread: {
+        buffer: () => new Uint8Array(pool.pop() ?? new ArrayBuffer(pooledBytes)),
+        callback: (length, { buffer }) => {
+          reader!.#took(Buffer.from(buffer, 0, length))
+          return true
+        },
+      },
+    })
+    reader = new ByteReader(socket, pool)
+    return { socket, reader }
+  }
+
+  #took(bytes: Buffer): void {
+    this.#chunks.push(bytes)
+    this.#waitingBytes += bytes.length
+    if (this.#isFull()) this.#socket.pause()
+    this.#wake?.()
+  }
+
+  #isFull(): boolean {
+    return this.#waitingBytes >= highWaterBytes || this.#chunks.length >= highWaterChunks
+  }
+
   /** Exactly `count` bytes. Throws {@link ConnectionLost} when the stream ends before. */
   async take(count: number): Promise<Buffer> {
-    const first = this.#chunks[0]
-    if (first && first.length >= count) return this.#shift(count)
     const piece = Buffer.allocUnsafe(count)
     await this.takeInto(piece)
     return piece
@@ -45,7 +73,12 @@ export class ByteReader {
     for (let filled = 0; filled < target.length; ) {
       const first = this.#chunks[0]
       if (!first) await this.#more()
-      else filled += this.#shift(Math.min(first.length, target.length - filled)).copy(target, filled)
+      else {
+        const count = Math.min(first.length, target.length - filled)
+        first.copy(target, filled, 0, count)
+        this.#drop(count)
+        filled += count
+      }
     }
   }
 
@@ -54,21 +87,24 @@ export class ByteReader {
     for (let left = count; left > 0; ) {
       const first = this.#chunks[0]
       if (!first) await this.#more()
-      else left -= this.#shift(Math.min(first.length, left)).length
+      else {
+        const count = Math.min(first.length, left)
+        this.#drop(count)
+        left -= count
+      }
     }
   }
 
-  /** Takes up to the first chunk's length; no more may be asked for. */
-  #shift(count: number): Buffer {
+  /** Lets go of the first chunk's first bytes, which must have been copied: its memory is read into again. */
+  #drop(count: number): void {
     const first = this.#chunks[0]!
     this.#waitingBytes -= count
-    if (this.#waitingBytes < highWaterBytes && this.#socket.isPaused()) this.#socket.resume()
-    if (first.length === count) {
+    if (first.length > count) this.#chunks[0] = first.subarray(count)
+    else {
       this.#chunks.shift()
-      return first
+      this.#pool?.push(first.buffer)
     }
-    this.#chunks[0] = first.subarray(count)
-    return first.subarray(0, count)
+    if (!this.#isFull() && this.#socket.isPaused()) this.#socket.resume()
   }
 
   async #more(): Promise<void> {

@@ -3,7 +3,7 @@
  * that may be written. One connection, any number of requests in flight, no reconnecting: whoever takes a snapshot must
  * know that the connection broke.
  */
-import { connect, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import { ByteReader, ConnectionLost } from './byte-reader.ts'
 import { handshakeAsClient, type NegotiatedExport } from './client-handshake.ts'
 import {
@@ -75,12 +75,11 @@ interface Pending {
 export async function connectNbd(options: NbdClientOptions): Promise<NbdClient> {
   const { signal } = options
   signal?.throwIfAborted()
-  const socket = connect(options.socketPath)
+  const { socket, reader } = ByteReader.connect(options.socketPath)
   const abort = () => socket.destroy(new ConnectionLost('it was aborted', signal?.reason))
   signal?.addEventListener('abort', abort, { once: true })
   socket.once('close', () => signal?.removeEventListener('abort', abort))
   socket.setTimeout(silenceTimeoutMs, () => socket.destroy(new ConnectionLost(`silent for ${silenceTimeoutMs} ms`)))
-  const reader = new ByteReader(socket)
   try {
     const negotiated = await handshakeAsClient(reader, socket, options)
     return new NbdClient(reader, socket, negotiated, signal)
