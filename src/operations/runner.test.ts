@@ -233,6 +233,27 @@ test('a process that stops gives its work back, and the next one carries on from
   expect(log).toEqual(['one', 'two', 'two'])
 })
 
+test('what crashes have broken off has not failed: it is tried as often as anything else', async () => {
+  let tries = 0
+  const step: Step<never, never> = {
+    name: 'only',
+    async run() {
+      if (++tries === 1) throw new Error('once')
+    },
+  }
+  const runner = runnerFor([kindOf([step])])
+  const id = await ask(runner)
+  for (let crash = 0; crash < 10; crash++) {
+    await state.operations.claim(id, { owner: 'dead', nowMs: 1, untilMs: 2 })
+    await state.operations.releaseAllOf('dead')
+  }
+  await runner.start()
+  const waking = setInterval(() => runner.wake(), 5)
+  expect((await ended(id)).state).toBe('completed')
+  clearInterval(waking)
+  expect(tries).toBe(2)
+})
+
 test('two hosts on one database do each operation once', async () => {
   const runs: string[] = []
   const stepOf = (host: string): Step<never, never> => ({

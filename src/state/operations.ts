@@ -74,11 +74,23 @@ export class OperationRepository {
     return done.numUpdatedRows > 0n
   }
 
-  /** Leases of an owner that is known to be dead (this process's predecessor) are free at once. */
+  /**
+   * Leases of an owner that is known to be dead (this process's predecessor) are free at once. What it was at was broken
+   * off, and has not failed: that attempt does not count.
+   */
   async releaseAllOf(owner: string): Promise<void> {
     await this.#db
       .updateTable('operations')
-      .set({ leaseOwner: null, leaseUntil: 0 })
+      .set((eb) => ({
+        leaseOwner: null,
+        leaseUntil: 0,
+        attempts: eb
+          .case()
+          .when('attempts', '>', 0)
+          .then(eb('attempts', '-', 1))
+          .else(0)
+          .end(),
+      }))
       .where('leaseOwner', '=', owner)
       .execute()
   }

@@ -67,6 +67,7 @@ afterAll(async () => {
 })
 
 const ends: Record<string, number> = {}
+const reasons: string[] = []
 const count = (what: string, end: string) => {
   ends[`${what} ${end}`] = (ends[`${what} ${end}`] ?? 0) + 1
 }
@@ -118,6 +119,7 @@ async function imageEnd(what: string, region: string, imageId: string): Promise<
     return image.BlockDeviceMappings!.find((device) => device.DeviceName === '/dev/sdf')!.Ebs!.SnapshotId!
   expect(image.State, about(imageId)).toBe('failed')
   expect(image.StateReason!.Message, about(imageId)).toMatch(/\w+/)
+  reasons.push(image.StateReason!.Message!)
   return undefined
 }
 
@@ -152,6 +154,7 @@ async function snapshotEnd(region: string, id: string): Promise<boolean> {
   count('increment', snapshot.State!)
   if (snapshot.State === 'completed') return true
   expect(snapshot.StateMessage, about(id)).toMatch(/\w+/)
+  reasons.push(snapshot.StateMessage!)
   return false
 }
 
@@ -302,7 +305,7 @@ test(`${kills} kills while images are captured, copied and hydrated`, { timeout 
   }
   await checkAllIsDone()
   await checkNothingLeaks(kilnLinux)
-  console.log(about(`${JSON.stringify(killer.killed)} ${JSON.stringify(ends)}`))
+  console.log([about(JSON.stringify({ ...killer.killed, ...ends })), ...reasons].join('\n'))
   expect(victims.reduce((sum, victim) => sum + killer.killed[victim], 0)).toBe(kills)
   // A run in which nothing was completed would prove nothing.
   expect(ends['image available'], about(JSON.stringify(ends))).toBeGreaterThan(0)

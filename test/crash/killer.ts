@@ -14,7 +14,7 @@ import type { RunningKiln } from '../e2e/support/kiln.ts'
 export const victims = ['daemon', 'block server', 'storage daemon'] as const
 export type Victim = (typeof victims)[number]
 
-const pauseMs = { least: 100, more: 1600 }
+const pauseMs = { least: 100, more: 3000 }
 /** A storage daemon is there only while a frozen disk is read; so long one is waited for before another has to go. */
 const victimWithinMs = 6000
 const askWithinMs = 120_000
