@@ -40,6 +40,7 @@ import type { DiskTools, MachineDriver } from './machines/driver.ts'
 import { probeHost } from './machines/qemu/accelerator.ts'
 import { createDiskTools } from './machines/qemu/disk-tools.ts'
 import { createQemuDriver } from './machines/qemu/driver.ts'
+import { createImageFileTools } from './machines/qemu/image-files.ts'
 import { createSimulatedDriver } from './machines/simulated/driver.ts'
 import type { NetworkDriver, NetworkProbe } from './network/driver.ts'
 import { createNamespaceDriver } from './network/namespace/namespace-driver.ts'
@@ -157,10 +158,13 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
         stop: 16,
         hydrate: 1,
         initialize: 4,
+        transfers: 2,
       },
     }),
+    imageFiles: createImageFileTools(disks),
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,
+    transfersDir: home.transfersDir,
     timing: defaultTiming,
     enforcesVolumeLimits: options.volumeLimits !== 'off',
     quiescesGuests: options.freezeGuests !== 'off',

@@ -11,6 +11,9 @@ type Action =
   | 'StartSnapshot'
   | 'CreateReplaceRootVolumeTask'
   | 'CopyVolumes'
+  | 'ImportImage'
+  | 'ImportSnapshot'
+  | 'ExportImage'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

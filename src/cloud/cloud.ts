@@ -34,6 +34,7 @@ import { SnapshotTiers } from './snapshots/snapshot-tiers.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { StoreCheck } from './snapshots/store-check.ts'
 import { Tags } from './tags.ts'
+import { Transfers } from './transfers/transfers.ts'
 import { VolumeAttachments } from './volumes/attachments.ts'
 import { VolumeCopies } from './volumes/copies.ts'
 import { VolumeCreations } from './volumes/creation.ts'
@@ -61,6 +62,7 @@ export interface Cloud {
   readonly storeCheck: StoreCheck
   readonly buckets: Buckets
   readonly objects: Objects
+  readonly transfers: Transfers
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
   readonly volumeCopies: VolumeCopies
@@ -132,6 +134,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   live.add(rootsOfPublicImages(publicImages))
   const contents = new Contents(deps)
   const buckets = new Buckets(deps, contents)
+  const objects = new Objects(deps, buckets, contents)
+  const transfers = new Transfers(deps, { buckets, objects, images, snapshots })
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [
@@ -143,6 +147,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     { name: 'fast restores', everyMs: fastRestoresEveryMs, pass: () => fastRestores.follow() },
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
     { name: 'object contents', everyMs: contentsEveryMs, pass: () => contents.sweep() },
+    { name: 'transfers', everyMs: leftoversEveryMs, pass: () => transfers.tasks.removeLeftovers() },
     { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
@@ -176,7 +181,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     collection,
     storeCheck: new StoreCheck(deps, live, collection),
     buckets,
-    objects: new Objects(deps, buckets, contents),
+    objects,
+    transfers,
     volumes,
     volumeCopies: new VolumeCopies(deps, volumes),
     volumeCreations: new VolumeCreations(deps, { volumes, snapshots, encryption }),

@@ -5,7 +5,7 @@ import type { Random } from '../lib/random.ts'
 import type { KeyedLocks } from '../operations/locks.ts'
 import type { OperationRunner } from '../operations/runner.ts'
 import type { State } from '../state/state.ts'
-import type { ContentStore, DiskTools, MachineDriver, NetworkDriver, SnapshotBlocks } from './ports.ts'
+import type { ContentStore, DiskTools, ImageFileTools, MachineDriver, NetworkDriver, SnapshotBlocks } from './ports.ts'
 
 /** What every part of the cloud works with. */
 export interface CloudDeps {
@@ -16,6 +16,7 @@ export interface CloudDeps {
   readonly objects: ContentStore
   readonly machines: MachineDriver
   readonly disks: DiskTools
+  readonly imageFiles: ImageFileTools
   readonly network: NetworkDriver
   /** Work on one instance's machine, or on one volume that no machine holds, is done under its id. */
   readonly locks: KeyedLocks
@@ -26,6 +27,8 @@ export interface CloudDeps {
   readonly masterKey: MasterKey
   /** Where volumes lie: a folder each. */
   readonly volumesDir: string
+  /** Where files of imports and exports lie while they are needed: a folder each. */
+  readonly transfersDir: string
   readonly timing: CloudTiming
   /** Whether guests are held to the IOPS and the throughput of their volumes. */
   readonly enforcesVolumeLimits: boolean

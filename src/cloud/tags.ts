@@ -1,5 +1,5 @@
 /** Tags on any resource. */
-import { KilnError } from '../lib/errors.ts'
+import { type ErrorCode, KilnError } from '../lib/errors.ts'
 import { type IdKind, idPrefixes, isId } from '../lib/ids.ts'
 import { limits } from '../lib/limits.ts'
 import type { Filter } from '../state/filters.ts'
@@ -78,12 +78,23 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     exists: async (state, scope, id) => owned(await state.replaceRootVolumeTasks.get(id), scope),
     notFound: (id) => new KilnError('InvalidID', `The replace root volume task '${id}' does not exist`),
   },
+  importImageTask: transferTask('import-image-task', 'InvalidConversionTaskId'),
+  importSnapshotTask: transferTask('import-snapshot-task', 'InvalidConversionTaskId'),
+  exportImageTask: transferTask('export-image-task', 'InvalidExportTaskID.NotFound'),
   keyPair: {
     type: 'key-pair',
     exists: async (state, scope, id) =>
       (await state.keyPairs.list(scope.region, { ...scope, ids: [id] })).items.length > 0,
     notFound: (id) => new KilnError('InvalidKeyPair.NotFound', `The key pair '${id}' does not exist`),
   },
+}
+
+function transferTask(type: string, code: ErrorCode): Taggable {
+  return {
+    type,
+    exists: async (state, scope, id) => owned(await state.transfers.get(id), scope),
+    notFound: (id) => new KilnError(code, `The task '${id}' does not exist.`),
+  }
 }
 
 function taggableOf(id: string): Taggable {

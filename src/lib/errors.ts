@@ -82,6 +82,11 @@ export const catalogue = {
   VolumeTypeNotAvailableInZone: client,
   SnapshotCreationPerVolumeRateExceeded: client,
   ConcurrentSnapshotLimitExceeded: client,
+  // Imports and exports
+  InvalidConversionTaskId: client,
+  'InvalidConversionTaskId.Malformed': client,
+  'InvalidExportTaskID.Malformed': client,
+  'InvalidExportTaskID.NotFound': client,
   // Key pairs
   'InvalidKeyPair.Duplicate': client,
   'InvalidKeyPair.Format': client,

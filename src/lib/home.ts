@@ -18,6 +18,8 @@ export interface Home {
   readonly regionsDir: string
   readonly volumesDir: string
   readonly machinesDir: string
+  /** Files of imports and exports under way: a folder each. */
+  readonly transfersDir: string
   readonly networksDir: string
   readonly statsDir: string
   readonly cacheDir: string
@@ -52,6 +54,7 @@ export function homeAt(path: string): Home {
     regionsDir: join(root, 'regions'),
     volumesDir: join(root, 'volumes'),
     machinesDir: join(root, 'machines'),
+    transfersDir: join(root, 'transfers'),
     networksDir: join(root, 'networks'),
     statsDir: join(root, 'volume-reads'),
     cacheDir: join(root, 'cache'),

@@ -22,6 +22,9 @@ export const idPrefixes = {
   replaceRootVolumeTask: 'replacevol',
   fastSnapshotRestore: 'fsr',
   operation: 'op',
+  importImageTask: 'import-ami',
+  importSnapshotTask: 'import-snap',
+  exportImageTask: 'export-ami',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

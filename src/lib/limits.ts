@@ -49,6 +49,12 @@ export const limits = {
   /** Snapshots of an account in a region that are kept ready for fast restores; GiB of the largest. */
   fastRestoresPerRegion: 5,
   fastRestoreGibMax: 16_384,
+  /** Imports and exports of an account in a region that are not done (EC2: 20 imports, 5 exports). */
+  transfersPerAccount: 20,
+  /** Largest piece of a file that is sent here, or fetched, in one request. */
+  transferPieceBytes: 8 * 1024 * 1024,
+  /** Files that are being sent here at once. */
+  uploadsAtOnce: 16,
   /** Accounts and groups of one ModifySnapshotAttribute, and of one ModifyImageAttribute. */
   snapshotGrantees: 500,
   imageGrantees: 10_000,

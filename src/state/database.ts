@@ -7,6 +7,7 @@ import * as snapshotUploads from './migrations/0004-snapshot-uploads.ts'
 import * as snapshotFeatures from './migrations/0005-snapshot-features.ts'
 import * as encryption from './migrations/0006-encryption.ts'
 import * as buckets from './migrations/0007-buckets.ts'
+import * as transfers from './migrations/0008-transfers.ts'
 import * as volumeFeatures from './migrations/0009-volume-features.ts'
 import type { Database } from './schema.ts'
 
@@ -22,6 +23,7 @@ const migrations: Record<string, Migration> = {
   '0007-buckets': buckets,
   '0006-encryption': encryption,
   '0009-volume-features': volumeFeatures,
+  '0008-transfers': transfers,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -7,6 +7,7 @@
 
 import type { BucketTables } from './schema/buckets.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
+import type { TransferTables } from './schema/transfers.ts'
 import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 
 export type Flag = 0 | 1
@@ -452,7 +453,7 @@ export interface OperationsTable {
   seq: number
 }
 
-export interface Database extends BucketTables, EncryptionTables {
+export interface Database extends BucketTables, EncryptionTables, TransferTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

@@ -8,6 +8,7 @@ import type { OperationRow } from './operations.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
 import type { Snapshot } from './snapshots.ts'
 import type { State } from './state.ts'
+import { transferTests } from './transfers.suite.ts'
 import { emptyLayer, volume, volumeTests } from './volumes.suite.ts'
 import type { Volume } from './volumes.ts'
 
@@ -277,6 +278,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     })
 
     volumeTests(() => state)
+    transferTests(() => state)
 
     test('a setting is made once', async () => {
       const values = await Promise.all(['x', 'y', 'z'].map((value) => state.settings.getOrMake('secret', () => value)))

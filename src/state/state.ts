@@ -22,6 +22,7 @@ import { SnapshotUploadRepository } from './snapshot-uploads.ts'
 import { SnapshotRepository } from './snapshots.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { TagRepository } from './tags.ts'
+import { TransferRepository } from './transfers.ts'
 import { VolumeModificationRepository } from './volume-modifications.ts'
 import { VolumeRepository } from './volumes.ts'
 
@@ -43,6 +44,7 @@ export interface Repositories {
   readonly buckets: BucketRepository
   readonly objects: ObjectRepository
   readonly multipartUploads: MultipartUploadRepository
+  readonly transfers: TransferRepository
   readonly tags: TagRepository
   readonly clientTokens: ClientTokenRepository
   readonly operations: OperationRepository
@@ -102,6 +104,7 @@ function repositoriesOf(db: Db): Repositories {
     buckets: new BucketRepository(db),
     objects: new ObjectRepository(db),
     multipartUploads: new MultipartUploadRepository(db),
+    transfers: new TransferRepository(db),
     tags: new TagRepository(db),
     clientTokens: new ClientTokenRepository(db),
     operations: new OperationRepository(db),

@@ -20,6 +20,7 @@ import { silentLog } from '../../src/lib/log.ts'
 import { endProcess, isAlive, run, startDetached } from '../../src/lib/programs.ts'
 import { systemRandom } from '../../src/lib/random.ts'
 import { createDiskTools } from '../../src/machines/qemu/disk-tools.ts'
+import { createImageFileTools } from '../../src/machines/qemu/image-files.ts'
 import { createSimulatedDriver, type SimulatedDriver } from '../../src/machines/simulated/driver.ts'
 import type { NetworkDriver, VpcPlan } from '../../src/network/driver.ts'
 import { createSimulatedNetwork } from '../../src/network/simulated/simulated-driver.ts'
@@ -95,8 +96,10 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
       owner: 'test',
       lanes: isLive ? { ...idleLanes, boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 } : idleLanes,
     }),
+    imageFiles: createImageFileTools(disks),
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,
+    transfersDir: home.transfersDir,
     timing: { ...defaultTiming, ...timing },
     enforcesVolumeLimits: true,
     quiescesGuests: true,
@@ -124,7 +127,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   }
 }
 
-const idleLanes = { boot: 1, blocks: 1, tiering: 1, images: 1, stop: 1, hydrate: 1, initialize: 4 }
+const idleLanes = { boot: 1, blocks: 1, tiering: 1, images: 1, stop: 1, hydrate: 1, initialize: 4, transfers: 1 }
 
 const seedBytes = 1024 ** 3
 

@@ -11,6 +11,7 @@ import type { HttpAnswer } from '../service.ts'
 import { encryptionKeyRoutes } from './encryption-keys.ts'
 import type { ControlJobs } from './jobs.ts'
 import { type Route, storeRoutes } from './stores.ts'
+import { transferRoutes } from './transfers.ts'
 
 export interface ControlSettings {
   token: string
@@ -41,6 +42,7 @@ export function controlHandler({ token, health, cloud, accessKeys, jobs }: Contr
     ['DELETE', /^\/_kiln\/keys\/([A-Z0-9]{16,32})$/, (_, [, id]) => accessKeys.remove(id!)],
     ...encryptionKeyRoutes(cloud),
     ...storeRoutes(cloud, jobs),
+    ...transferRoutes(cloud),
   ]
   return async (request) => {
     if (request.method === 'GET' && request.path === '/_kiln/health') return json(200, { status: 'ready', ...health })
@@ -51,7 +53,10 @@ export function controlHandler({ token, health, cloud, accessKeys, jobs }: Contr
     }
     const [, path, route] = found
     try {
-      return json(200, (await route(request, path.exec(request.path)!)) ?? {})
+      const answer = (await route(request, path.exec(request.path)!)) ?? {}
+      return Buffer.isBuffer(answer)
+        ? { status: 200, contentType: 'application/octet-stream', body: answer }
+        : json(200, answer)
     } catch (error) {
       if (isKilnError(error)) return json(error.status, { code: error.code, error: error.message })
       throw error

@@ -26,6 +26,8 @@ const chain: readonly Step[] = [
 ]
 
 const controlPrefix = '/_kiln/'
+/** Files come here in pieces that are larger than any other request. */
+const uploadsPrefix = '/_kiln/uploads/'
 
 /** The account of every access key that is not an account id itself, in open mode. */
 const defaultAccountId = '000000000000'
@@ -92,7 +94,8 @@ function checkOrigin(exchange: Exchange): void {
 async function serveControl(exchange: Exchange, { control }: ChainSettings): Promise<void> {
   const { incoming, path, query, headers } = exchange
   if (!path.startsWith(controlPrefix)) return
-  const body = await readBody(incoming.body, limits.requestBodyBytes)
+  const isPiece = path.startsWith(uploadsPrefix)
+  const body = await readBody(incoming.body, isPiece ? limits.transferPieceBytes : limits.requestBodyBytes)
   exchange.answer = (await control({ method: incoming.method, path, query, headers, body })) ?? {
     status: 404,
     contentType: 'text/plain;charset=UTF-8',

@@ -207,8 +207,15 @@ export class Images {
     return image.id
   }
 
-  /** Registers an image from snapshots. It is available at once: its blocks are already there. */
-  async register(scope: Scope, request: RegisterImageRequest): Promise<string> {
+  /**
+   * Registers an image from snapshots. It is available at once: its blocks are already there. What `also` does is done in
+   * the same transaction.
+   */
+  async register(
+    scope: Scope,
+    request: RegisterImageRequest,
+    also: (tx: Repositories, imageId: string) => Promise<void> = async () => {},
+  ): Promise<string> {
     checkImageText(request.name, request.description)
     checkImageEncryption([], request.devices)
     const devices = await mergeDevices([], request.devices, async (id) => {
@@ -237,6 +244,7 @@ export class Images {
       await this.#snapshots.checkUsable(tx, scope, devices)
       await tx.images.insert(image, devices)
       await tx.tags.put({ id: image.id, type: 'image', ...scope }, request.tags)
+      await also(tx, image.id)
     })
     return image.id
   }

@@ -41,7 +41,7 @@ export function rootsOfState({ state }: StoreDeps): LiveSource {
     }))
     const brought = operations.flatMap(({ place, data }) => (place === region && data.root ? [data.root] : []))
     const sources = operations.flatMap(({ input }) =>
-      input.sourceRegion === region && input.sourceSnapshotId ? [input.sourceSnapshotId] : [],
+      input.sourceRegion === region ? [input.sourceSnapshotId ?? [], input.sourceSnapshotIds ?? []].flat() : [],
     )
     const copied = (await state.snapshots.many([...new Set(sources)])).flatMap((row) => row.rootHash ?? [])
     const roots = [
@@ -62,9 +62,10 @@ export function blocksOfUploads({ state, blocks }: StoreDeps): LiveSource {
   }
 }
 
-/** What an unfinished copy was asked: its source stays readable, also when it is deleted meanwhile. */
+/** What an unfinished copy or export was asked: its source stays readable, also when it is deleted meanwhile. */
 interface CopyLike {
   sourceSnapshotId?: string
+  sourceSnapshotIds?: string[]
   sourceRegion?: string
 }
 

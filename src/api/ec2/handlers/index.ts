@@ -3,6 +3,8 @@ import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
+import { imageExportHandlers } from './image-exports.ts'
+import { imageImportHandlers } from './image-imports.ts'
 import { imagePermissionHandlers } from './image-permissions.ts'
 import { imageHandlers } from './images.ts'
 import { instanceAttributeHandlers } from './instance-attributes.ts'
@@ -30,6 +32,8 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...fastSnapshotRestoreHandlers,
   ...ebsEncryptionHandlers,
   ...imageHandlers,
+  ...imageExportHandlers,
+  ...imageImportHandlers,
   ...imagePermissionHandlers,
   ...instanceAttributeHandlers,
   ...instanceHandlers,

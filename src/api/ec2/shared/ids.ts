@@ -18,6 +18,9 @@ const malformedCodes = {
   routeTable: 'InvalidRouteTableId.Malformed',
   // The reference names no code of its own for these.
   replaceRootVolumeTask: 'InvalidParameterValue',
+  importImageTask: 'InvalidConversionTaskId.Malformed',
+  importSnapshotTask: 'InvalidConversionTaskId.Malformed',
+  exportImageTask: 'InvalidExportTaskID.Malformed',
 } as const satisfies Record<string, ErrorCode>
 
 export type RequestedKind = keyof typeof malformedCodes

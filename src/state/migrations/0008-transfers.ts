@@ -1,0 +1,50 @@
+/** Imports and exports of images and snapshots. */
+import type { Kysely } from 'kysely'
+
+// biome-ignore lint/suspicious/noExplicitAny: a migration knows no row types.
+export async function up(db: Kysely<any>): Promise<void> {
+  await db.schema
+    .createTable('transferTasks')
+    .addColumn('id', 'text', (c) => c.notNull().primaryKey())
+    .addColumn('kind', 'text', (c) => c.notNull())
+    .addColumn('accountId', 'text', (c) => c.notNull())
+    .addColumn('region', 'text', (c) => c.notNull())
+    .addColumn('status', 'text', (c) => c.notNull())
+    .addColumn('statusMessage', 'text')
+    .addColumn('progress', 'integer', (c) => c.notNull())
+    .addColumn('description', 'text')
+    .addColumn('format', 'text')
+    .addColumn('imageId', 'text')
+    .addColumn('imageName', 'text')
+    .addColumn('licenseType', 'text')
+    .addColumn('bootMode', 'text')
+    .addColumn('bucket', 'text')
+    .addColumn('prefix', 'text')
+    .addColumn('createdAt', 'bigint', (c) => c.notNull())
+    .addColumn('endedAt', 'bigint')
+    .execute()
+  await db.schema
+    .createIndex('transferTasksByAccount')
+    .on('transferTasks')
+    .columns(['accountId', 'region', 'kind', 'createdAt', 'id'])
+    .execute()
+  await db.schema.createIndex('transferTasksByStatus').on('transferTasks').columns(['status', 'endedAt']).execute()
+  await db.schema
+    .createTable('transferDisks')
+    .addColumn('taskId', 'text', (c) => c.notNull())
+    .addColumn('container', 'integer', (c) => c.notNull())
+    .addColumn('position', 'integer', (c) => c.notNull())
+    .addColumn('description', 'text')
+    .addColumn('format', 'text')
+    .addColumn('deviceName', 'text')
+    .addColumn('url', 'text')
+    .addColumn('bucket', 'text')
+    .addColumn('objectKey', 'text')
+    .addColumn('uploadId', 'text')
+    .addColumn('sourceSnapshotId', 'text')
+    .addColumn('fileBytes', 'bigint')
+    .addColumn('progress', 'integer', (c) => c.notNull())
+    .addColumn('snapshotId', 'text')
+    .addPrimaryKeyConstraint('transferDisksKey', ['taskId', 'container', 'position'])
+    .execute()
+}
