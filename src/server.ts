@@ -16,6 +16,7 @@ import type { AuthSettings } from './api/http/exchange.ts'
 import { createApiServer } from './api/http/server.ts'
 import { imdsSource } from './api/imds/cloud-source.ts'
 import { createImdsServer } from './api/imds/imds-server.ts'
+import { createKmsService } from './api/kms/service.ts'
 import { createStsService } from './api/sts/service.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
 import { CorruptObject } from './blocks/store.ts'
@@ -207,7 +208,12 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       const token = randomBytes(24).toString('base64url')
       const health = { version, machines: machines.kind, accelerator: machines.accelerator }
       const server = createApiServer({
-        services: [createEc2Service({ handlers: ec2Handlers, cloud }), createEbsService({ cloud }), createStsService()],
+        services: [
+          createEc2Service({ handlers: ec2Handlers, cloud }),
+          createEbsService({ cloud }),
+          createKmsService({ cloud }),
+          createStsService(),
+        ],
         auth: authSettings(auth, state),
         control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps), jobs }),
         ...{ log, clock, random },

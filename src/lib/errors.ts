@@ -180,6 +180,12 @@ export const catalogue = {
   PreconditionFailed: 412,
   TooManyBuckets: client,
   XAmzContentSHA256Mismatch: client,
+  // KMS: its exceptions
+  AccessDeniedException: client,
+  AlreadyExistsException: client,
+  InvalidAliasNameException: client,
+  NotFoundException: client,
+  UnsupportedOperationException: client,
   // Limits
   MaxIOPSLimitExceeded: client,
   ResourceLimitExceeded: client,

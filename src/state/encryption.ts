@@ -35,6 +35,16 @@ export class EncryptionRepository {
     return this.#db.selectFrom('encryptionKeys').selectAll().orderBy('createdAt').orderBy('id').execute()
   }
 
+  keysIn(accountId: string, region: string): Promise<EncryptionKey[]> {
+    return this.#db
+      .selectFrom('encryptionKeys')
+      .selectAll()
+      .where('accountId', '=', accountId)
+      .where('region', '=', region)
+      .orderBy('id')
+      .execute()
+  }
+
   async hasKeys(): Promise<boolean> {
     return (await this.#db.selectFrom('encryptionKeys').select('id').limit(1).executeTakeFirst()) !== undefined
   }
@@ -79,6 +89,16 @@ export class EncryptionRepository {
   /** All aliases of all accounts. */
   aliases(): Promise<EncryptionKeyAlias[]> {
     return this.#db.selectFrom('encryptionKeyAliases').selectAll().orderBy('name').execute()
+  }
+
+  aliasesIn(accountId: string, region: string): Promise<EncryptionKeyAlias[]> {
+    return this.#db
+      .selectFrom('encryptionKeyAliases')
+      .selectAll()
+      .where('accountId', '=', accountId)
+      .where('region', '=', region)
+      .orderBy('name')
+      .execute()
   }
 
   async insertAlias(row: Insertable<EncryptionKeyAliasesTable>): Promise<void> {

@@ -1,8 +1,12 @@
 /** Encrypted volumes and snapshots through the official clients. Machines are simulated, everything else is real. */
 import {
+  DeregisterImageCommand,
   DescribeVolumesCommand,
   DisableEbsEncryptionByDefaultCommand,
   EnableEbsEncryptionByDefaultCommand,
+  ModifySnapshotTierCommand,
+  RegisterImageCommand,
+  RestoreSnapshotTierCommand,
 } from '@aws-sdk/client-ec2'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { openDataKey } from '../../src/cloud/encryption/data-keys.ts'
@@ -191,6 +195,40 @@ describe('copies', () => {
     const asked = await encryption.copy(source, { Encrypted: true })
     expect(asked).toMatchObject({ Encrypted: true, KmsKeyId: await encryption.managedArn() })
     expect(await direct.read(asked.SnapshotId!)).toEqual(disk)
+  })
+})
+
+describe('care for what is sealed', () => {
+  test('differences, costs, the archive and a collection see sealed snapshots as others', async () => {
+    const first = await direct.make(diskOf({ 0: 'one', 1: 'two' }), { Encrypted: true })
+    const second = await direct.make(diskOf({ 1: 'changed', 2: 'new' }), { ParentSnapshotId: first })
+    const { cloud } = served()
+    const difference = await cloud.snapshotCosts.difference('eu-west-1', first, second)
+    expect(difference.blocks).toEqual({ changed: 1, added: 1, removed: 0 })
+    const image = { Name: 'sealed', RootDeviceName: '/dev/xvda', VirtualizationType: 'hvm' }
+    const { ImageId } = await caller.ec2.send(
+      new RegisterImageCommand({
+        ...image,
+        BlockDeviceMappings: [{ DeviceName: '/dev/xvda', Ebs: { SnapshotId: second } }],
+      }),
+    )
+    const cost = await cloud.snapshotCosts.ofImage('eu-west-1', ImageId!)
+    expect(cost.snapshots[0]).toMatchObject({ snapshotId: second, sharedWith: { snapshots: 1, volumes: 0 } })
+    expect(cost.freedBytes).toBe(cost.snapshots[0]!.uniqueBytes)
+
+    await caller.ec2.send(new ModifySnapshotTierCommand({ SnapshotId: first, StorageTier: 'archive' }))
+    await caller.quiet()
+    await expectRefusal(encryption.copy(first), 'IncorrectState', 'archived')
+    await caller.ec2.send(new RestoreSnapshotTierCommand({ SnapshotId: first, PermanentRestore: true }))
+    await caller.quiet()
+    await caller.ec2.send(new DeregisterImageCommand({ ImageId: ImageId!, DeleteAssociatedSnapshots: true }))
+    const [collected] = await cloud.collection.collect({ region: 'eu-west-1', graceMs: 0 })
+    expect(collected).toMatchObject({ stopped: null })
+    // Leaf and root: what was put a moment ago is kept for some minutes.
+    expect(collected!.bytesFreed).toBeGreaterThan(0)
+    expect(await direct.read(first)).toEqual(diskOf({ 0: 'one', 1: 'two' }))
+    const [checked] = await cloud.storeCheck.check({ region: 'eu-west-1', repair: false })
+    expect(checked!.flaws).toEqual([])
   })
 })
 

@@ -8,7 +8,7 @@
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { keyBytes } from '../../lib/sealing.ts'
-import type { EncryptionKey } from '../../state/encryption.ts'
+import type { EncryptionKey, EncryptionKeyAlias } from '../../state/encryption.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { checkMasterKey } from './master-key.ts'
@@ -78,6 +78,14 @@ export class NamedKeys {
         grantees: await encryption.granteesOf(key.id),
       })),
     )
+  }
+
+  ofAccount({ accountId, region }: Scope): Promise<EncryptionKey[]> {
+    return this.#deps.state.encryption.keysIn(accountId, region)
+  }
+
+  aliasesOfAccount({ accountId, region }: Scope): Promise<EncryptionKeyAlias[]> {
+    return this.#deps.state.encryption.aliasesIn(accountId, region)
   }
 
   async view(id: string): Promise<KeyView> {
