@@ -17,6 +17,7 @@ import { createApiServer } from './api/http/server.ts'
 import { imdsSource } from './api/imds/cloud-source.ts'
 import { createImdsServer } from './api/imds/imds-server.ts'
 import { createKmsService } from './api/kms/service.ts'
+import { createS3Service } from './api/s3/service.ts'
 import { createStsService } from './api/sts/service.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
 import { CorruptObject } from './blocks/store.ts'
@@ -145,7 +146,6 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const blocks = openBlocks(home, disks, log, clock, masterKey)
   const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
   const deps: CloudDeps = {
-    ...{ state, blocks, machines, disks, network, clock, random, log },
     objects: createLocalContents({ ...home, random }),
     ...{ state, blocks, machines, disks, network, clock, random, log, masterKey },
     operations: new OperationRunner({
@@ -207,14 +207,16 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     async serve({ host, port, auth }) {
       const token = randomBytes(24).toString('base64url')
       const health = { version, machines: machines.kind, accelerator: machines.accelerator }
+      const settings = authSettings(auth, state)
       const server = createApiServer({
         services: [
           createEc2Service({ handlers: ec2Handlers, cloud }),
           createEbsService({ cloud }),
           createKmsService({ cloud }),
+          createS3Service({ cloud, auth: settings, clock }),
           createStsService(),
         ],
-        auth: authSettings(auth, state),
+        auth: settings,
         control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps), jobs }),
         ...{ log, clock, random },
       })

@@ -19,7 +19,7 @@ describe('the catalogue of errors', () => {
     '%s has the form of a code of EC2 and the status of an error',
     (code, status) => {
       expect(code).toMatch(/^[A-Z][A-Za-z0-9]+(?:\.[A-Z][A-Za-z]+)?$/)
-      expect([400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 416, 500, 501, 503]).toContain(status)
+      expect([301, 400, 401, 403, 404, 405, 408, 409, 411, 412, 413, 416, 500, 501, 503]).toContain(status)
       const error = new KilnError(code as ErrorCode, 'why')
       expect(error).toMatchObject({ code, status, message: 'why' })
     },

@@ -4,6 +4,7 @@ import { Reconciler } from '../operations/reconciler.ts'
 import type { InstanceState } from '../state/schema.ts'
 import { Buckets } from './buckets/buckets.ts'
 import { Contents } from './buckets/contents.ts'
+import { MultipartUploads } from './buckets/multipart-uploads.ts'
 import { Objects } from './buckets/objects.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
@@ -63,6 +64,7 @@ export interface Cloud {
   readonly buckets: Buckets
   readonly objects: Objects
   readonly transfers: Transfers
+  readonly multipartUploads: MultipartUploads
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
   readonly volumeCopies: VolumeCopies
@@ -183,6 +185,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     buckets,
     objects,
     transfers,
+    multipartUploads: new MultipartUploads(deps, buckets, objects, contents),
     volumes,
     volumeCopies: new VolumeCopies(deps, volumes),
     volumeCreations: new VolumeCreations(deps, { volumes, snapshots, encryption }),

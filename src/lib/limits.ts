@@ -2,6 +2,10 @@
 export const limits = {
   /** Largest EC2 or STS request body. */
   requestBodyBytes: 1024 * 1024,
+  /** How long it may take to send one. */
+  requestBodyMs: 60_000,
+  /** How long anything at all may take to be sent, objects too. */
+  uploadMs: 24 * 3600_000,
   /** Parameters of one query form, dots in one parameter's name, and items of one list. */
   requestParameters: 10_000,
   parameterDepth: 16,
@@ -41,6 +45,12 @@ export const limits = {
   directRequestsAtOnce: 64,
   directRequestsWaiting: 256,
   bucketsPerAccount: 10_000,
+  /** One PutObject, or one part of a multipart upload (S3: 5 GiB). */
+  objectPartBytes: 5 * 1024 ** 3,
+  /** An XML document in a request to S3: ten thousand parts with their checksums have 2 MiB. */
+  s3DocumentBytes: 4 * 1024 ** 2,
+  /** Names and values of an object's own metadata. */
+  objectMetadataBytes: 2048,
   disksPerInstance: 24,
   encryptionKeysPerRegion: 1000,
   keyDescriptionLength: 8192,

@@ -16,6 +16,8 @@ import { type ByteRange, ContentDamaged, type ContentStore, type StoredContent }
 const formatLine = 'kiln object store 1\n'
 const folderCount = 256
 const readBytes = 256 * 1024
+/** So that the end of a large content does not wait for gigabytes, nor memory fills with them. */
+const flushEveryBytes = 256 * 1024 ** 2
 
 export interface LocalContentsOptions {
   regionsDir: string
@@ -111,12 +113,17 @@ async function makeFolder(path: string): Promise<void> {
 
 async function writeAll(file: FileHandle, source: AsyncIterable<Uint8Array>): Promise<number> {
   let sizeBytes = 0
+  let unflushedBytes = 0
   for await (const piece of source) {
     for (let done = 0; done < piece.length; ) {
       const { bytesWritten } = await file.write(piece, done, piece.length - done)
       done += bytesWritten
     }
     sizeBytes += piece.length
+    unflushedBytes += piece.length
+    if (unflushedBytes < flushEveryBytes) continue
+    await file.datasync()
+    unflushedBytes = 0
   }
   return sizeBytes
 }

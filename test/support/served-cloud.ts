@@ -1,11 +1,13 @@
 /** All handlers behind a real HTTP server, on a whole cloud with simulated machines, asked by the official client. */
 import { EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { createEbsService } from '../../src/api/ebs/service.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
 import { createApiServer } from '../../src/api/http/server.ts'
+import { createS3Service } from '../../src/api/s3/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { openTestCloud, type TestCloud, type TestCloudOptions } from './test-cloud.ts'
@@ -15,6 +17,8 @@ export interface ServedCloud extends TestCloud {
   client(accountId: string, region?: string): EC2Client
   /** The same account's client of the EBS direct APIs. */
   ebs(accountId: string, region?: string): EBSClient
+  /** The same account's client of S3. */
+  s3(accountId: string, region?: string, more?: Partial<S3ClientConfig>): S3Client
   readonly url: string
 }
 
@@ -31,6 +35,7 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
       services: [
         createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud }),
         createEbsService({ cloud: testCloud.cloud }),
+        createS3Service({ cloud: testCloud.cloud, auth: { mode: 'open' }, clock }),
       ],
       auth: { mode: 'open' },
       control: async () => undefined,
@@ -52,6 +57,12 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
       ebs(accountId, region = 'eu-west-1') {
         const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
         const client = new EBSClient({ endpoint: url, region, credentials, maxAttempts: 1 })
+        clients.push(client)
+        return client
+      },
+      s3(accountId, region = 'eu-west-1', more = {}) {
+        const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
+        const client = new S3Client({ endpoint: url, region, credentials, maxAttempts: 1, ...more })
         clients.push(client)
         return client
       },

@@ -1,11 +1,15 @@
 /** The way of one request through the API edge: {@link chain} is all of it, in order. */
+import { anonymous } from '../../cloud/buckets/acl.ts'
 import { isDiskFull, KilnError, messageOf } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { regionNames } from '../../lib/regions.ts'
 import { encodeError } from '../ec2/codec/encode.ts'
+import { bucketOfHost } from '../s3/bucket-host.ts'
 import { type HttpAnswer, xmlContentType } from '../service.ts'
 import { readAuthorization, splitTarget } from '../signature/authorization.ts'
-import { verifySignature } from '../signature/verification.ts'
+import { declaredHash, verifySignature } from '../signature/verification.ts'
+import { verifyVersion2 } from '../signature/version2.ts'
+import { accountOfKey } from './accounts.ts'
 import { readBody } from './body.ts'
 import type { ChainSettings, Exchange, Incoming } from './exchange.ts'
 import { checkLoopbackHost, refuseOtherPages } from './origin.ts'
@@ -29,8 +33,8 @@ const controlPrefix = '/_kiln/'
 /** Files come here in pieces that are larger than any other request. */
 const uploadsPrefix = '/_kiln/uploads/'
 
-/** The account of every access key that is not an account id itself, in open mode. */
-const defaultAccountId = '000000000000'
+/** Where a signature names no region. */
+const defaultRegion = 'us-east-1'
 
 /** Never throws: whatever goes wrong becomes an answer in the form of the service that was asked. */
 export async function answerRequest(
@@ -91,11 +95,11 @@ function checkOrigin(exchange: Exchange): void {
   refuseOtherPages(exchange.headers)
 }
 
-async function serveControl(exchange: Exchange, { control }: ChainSettings): Promise<void> {
+async function serveControl(exchange: Exchange, { control, clock }: ChainSettings): Promise<void> {
   const { incoming, path, query, headers } = exchange
   if (!path.startsWith(controlPrefix)) return
   const isPiece = path.startsWith(uploadsPrefix)
-  const body = await readBody(incoming.body, isPiece ? limits.transferPieceBytes : limits.requestBodyBytes)
+  const body = await readBody(incoming.body, isPiece ? limits.transferPieceBytes : limits.requestBodyBytes, clock)
   exchange.answer = (await control({ method: incoming.method, path, query, headers, body })) ?? {
     status: 404,
     contentType: 'text/plain;charset=UTF-8',
@@ -103,10 +107,14 @@ async function serveControl(exchange: Exchange, { control }: ChainSettings): Pro
   }
 }
 
-/** A request is for the service that its signature is for. */
+/** A request is for the service that its signature is for; some services take some requests without. */
 function routeToService(exchange: Exchange, { services }: ChainSettings): void {
   const authorization = readAuthorization({ ...exchange.incoming, body: undefined })
   if (!authorization) {
+    const { path, query, headers, incoming } = exchange
+    const request = { method: incoming.method, path, query, headers }
+    exchange.service = services.find((candidate) => candidate.takesUnsigned?.(request))
+    if (exchange.service) return
     throw new KilnError('MissingAuthenticationToken', 'Request is missing Authentication Token')
   }
   const name = authorization.scope.service
@@ -119,27 +127,41 @@ function routeToService(exchange: Exchange, { services }: ChainSettings): void {
   exchange.service = service
 }
 
-async function readBoundedBody(exchange: Exchange): Promise<void> {
-  exchange.body = await readBody(exchange.incoming.body, exchange.service!.bodyLimitBytes)
+async function readBoundedBody(exchange: Exchange, { clock }: ChainSettings): Promise<void> {
+  const { service, incoming } = exchange
+  if (service!.isStreaming) return
+  exchange.body = await readBody(incoming.body, service!.bodyLimitBytes, clock)
 }
 
 async function identifyAccount(exchange: Exchange, { auth, clock }: ChainSettings): Promise<void> {
-  const { incoming, service, body } = exchange
-  const authorization = exchange.authorization!
-  if (auth.mode === 'verify') {
-    const request = { ...incoming, body }
-    const verified = await verifySignature(request, authorization, service!.signature, auth.lookupKey, clock.now())
-    exchange.accountId = verified.accountId
+  const { incoming, headers, service, body, authorization } = exchange
+  exchange.payloadHash = declaredHash(incoming, authorization)
+  if (!authorization) {
+    exchange.accountId = anonymous
+  } else if (auth.mode === 'open') {
+    exchange.accountId = accountOfKey(authorization.scope.accessKeyId)
   } else {
-    const { accessKeyId } = authorization.scope
-    exchange.accountId = /^\d{12}$/.test(accessKeyId) ? accessKeyId : defaultAccountId
+    const request = { ...incoming, body }
+    const { lookupKey } = auth
+    if (authorization.version === 2) {
+      const bucket = bucketOfHost(headers.get('host'))
+      const policy = service!.signature
+      const { accountId } = await verifyVersion2(request, authorization, bucket, policy, lookupKey, clock.now())
+      exchange.accountId = accountId
+    } else {
+      const verified = await verifySignature(request, authorization, service!.signature, lookupKey, clock.now())
+      exchange.accountId = verified.accountId
+      exchange.payloadHash = verified.payloadHash
+      exchange.seed = verified.seed
+    }
   }
   exchange.audit.accountId = exchange.accountId
 }
 
 function identifyRegion(exchange: Exchange): void {
-  const { region } = exchange.authorization!.scope
-  if (!Object.hasOwn(regionNames, region)) {
+  const region = exchange.authorization?.scope.region || defaultRegion
+  // S3's clients learn the right region from its own refusal.
+  if (!Object.hasOwn(regionNames, region) && !exchange.service!.signature.objectStorage) {
     throw new KilnError(
       'AuthFailure',
       `Credential should be scoped to a region that Kiln knows, and not to '${region}'.`,
@@ -150,16 +172,18 @@ function identifyRegion(exchange: Exchange): void {
 }
 
 async function callService(exchange: Exchange, { log }: ChainSettings): Promise<void> {
-  const { requestId, incoming, path, query, headers, audit } = exchange
-  exchange.answer = await exchange.service!.handle({
+  const { requestId, incoming, path, query, headers, audit, service, payloadHash, seed, authorization } = exchange
+  exchange.answer = await service!.handle({
     requestId,
     method: incoming.method,
     path,
     query,
     headers,
-    body: exchange.body!,
+    body: exchange.body ?? Buffer.alloc(0),
+    ...(service!.isStreaming ? { stream: { source: incoming.body, payloadHash, seed } } : {}),
     accountId: exchange.accountId!,
     region: exchange.region!,
+    isRegionSigned: Boolean(authorization?.scope.region),
     log: log.child({ requestId }),
     audit,
   })

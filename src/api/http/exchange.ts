@@ -4,7 +4,7 @@ import type { Log } from '../../lib/log.ts'
 import type { Random } from '../../lib/random.ts'
 import type { ApiService, HttpAnswer } from '../service.ts'
 import type { Authorization } from '../signature/authorization.ts'
-import type { KeyLookup } from '../signature/verification.ts'
+import type { ChunkSeed, KeyLookup } from '../signature/verification.ts'
 
 /** What the chain asks of whoever received the request. */
 export interface Incoming {
@@ -53,7 +53,10 @@ export interface Exchange {
   readonly audit: { action: string | null; accountId: string | null; region: string | null }
   authorization?: Authorization
   service?: ApiService
+  /** Of a service that reads bodies at once. */
   body?: Buffer
+  payloadHash?: string | undefined
+  seed?: ChunkSeed
   accountId?: string
   region?: string
   answer?: HttpAnswer

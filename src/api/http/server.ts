@@ -4,15 +4,15 @@ import type { AddressInfo, Socket } from 'node:net'
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { encodeError } from '../ec2/codec/encode.ts'
+import { isStreamed, type StreamedBody } from '../service.ts'
 import { discardBody } from './body.ts'
 import { answerRequest } from './chain.ts'
 import type { ChainSettings } from './exchange.ts'
 
 /** In milliseconds. */
 export interface ServerTimeouts {
-  /** From the first byte of a request to the last of its headers, and of its body. */
+  /** From the first byte of a request to the last of its headers. */
   headersMs: number
-  requestMs: number
   /** Longer than the official clients keep unused connections, so that the client closes first. */
   keepAliveMs: number
   /** Without a byte moving: longer than the official clients wait for an answer. Who reads none is cut off. */
@@ -21,11 +21,12 @@ export interface ServerTimeouts {
 
 const usualTimeouts: ServerTimeouts = {
   headersMs: 10_000,
-  requestMs: 60_000,
   keepAliveMs: 75_000,
   stalledMs: 120_000,
 }
 const connectionsMax = 1024
+/** The status of `RequestTimeout`: nothing more is read from such a sender. */
+const tooSlow = 408
 
 export interface ApiServer {
   /** Port 0 takes a free one. Resolves to the port once connections are accepted. */
@@ -37,22 +38,25 @@ export interface ApiServer {
 export function createApiServer(settings: ChainSettings, wished: Partial<ServerTimeouts> = {}): ApiServer {
   const timeouts = { ...usualTimeouts, ...wished }
   let closing = false
+  const answer = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => {
+    serve(request, response, settings, () => closing, expectsContinue).catch((error: unknown) => {
+      // The chain answers everything itself: what is left is a connection that went away, or content that failed.
+      settings.log[response.destroyed ? 'debug' : 'error']({ err: error }, 'the answer could not be sent')
+      response.destroy()
+    })
+  }
   const server = createServer(
     {
       maxHeaderSize: limits.requestHeaderBytes,
       headersTimeout: timeouts.headersMs,
-      requestTimeout: timeouts.requestMs,
+      requestTimeout: limits.uploadMs,
       keepAliveTimeout: timeouts.keepAliveMs,
       connectionsCheckingInterval: 5000,
     },
-    (request, response) => {
-      serve(request, response, settings, () => closing).catch((error: unknown) => {
-        // The chain answers everything itself: what is left is a connection that went away.
-        settings.log.debug({ err: error }, 'the answer could not be sent')
-        response.destroy()
-      })
-    },
+    (request, response) => answer(request, response, false),
   )
+  // Whoever asks first whether to send at all is answered before its body comes.
+  server.on('checkContinue', (request, response) => answer(request, response, true))
   server.timeout = timeouts.stalledMs
   server.maxConnections = connectionsMax
   server.on('clientError', refuseBrokenRequest)
@@ -79,34 +83,79 @@ async function serve(
   response: ServerResponse,
   settings: ChainSettings,
   isClosing: () => boolean,
+  expectsContinue: boolean,
 ): Promise<void> {
+  const body = new RequestBody(request, response, expectsContinue)
   const answer = await answerRequest(
     {
       method: request.method ?? 'GET',
       target: request.url ?? '/',
       headers: pairs(request.rawHeaders),
-      body: unhurried(request),
+      body,
     },
     settings,
   )
-  if (!request.complete) await discardBody(unhurried(request))
-  const body = typeof answer.body === 'string' ? Buffer.from(answer.body) : answer.body
+  if (!request.complete && !body.isAwaited && answer.status !== tooSlow) await discardBody(body)
+  const { contentType, body: content, headers = {}, isCacheable = false } = answer
+  const hasBody = answer.status !== 204 && answer.status !== 304
   response.writeHead(answer.status, {
-    ...answer.headers,
-    'content-type': answer.contentType,
-    'content-length': body.length,
-    'cache-control': 'no-store',
+    ...(isCacheable ? {} : { 'cache-control': 'no-store' }),
     'x-content-type-options': 'nosniff',
     'x-amzn-requestid': answer.requestId,
+    ...(contentType === undefined ? {} : { 'content-type': contentType }),
+    ...(hasBody ? { 'content-length': isStreamed(content) ? content.lengthBytes : Buffer.byteLength(content) } : {}),
+    ...headers,
     // What is left of a body that was not read would be taken for the next request.
     ...(isClosing() || !request.complete ? { connection: 'close' } : {}),
   })
-  response.end(request.method === 'HEAD' ? undefined : body)
+  if (isStreamed(content)) await sendStream(response, content, request.method === 'HEAD')
+  else response.end(request.method === 'HEAD' || !hasBody ? undefined : content)
 }
 
-/** The body. Leaving it half read does not take the connection away before the answer is sent. */
-function unhurried(request: IncomingMessage): AsyncIterable<Uint8Array> {
-  return request.iterator({ destroyOnReturn: false })
+/** Reads on only as fast as the receiver does. Throws when the content fails: the connection is to be cut then. */
+async function sendStream(response: ServerResponse, { content }: StreamedBody, isHead: boolean): Promise<void> {
+  const iterator = content[Symbol.asyncIterator]()
+  try {
+    for (let next = isHead ? undefined : await iterator.next(); next && !next.done; next = await iterator.next()) {
+      if (response.destroyed) return
+      if (!response.write(next.value)) await drained(response)
+    }
+    response.end()
+  } finally {
+    await iterator.return?.()
+  }
+}
+
+function drained(response: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      response.off('drain', go)
+      response.off('close', go)
+      resolve()
+    }
+    response.once('drain', go)
+    response.once('close', go)
+  })
+}
+
+/** A request's body. Leaving it half read does not take the connection away before the answer is sent. */
+class RequestBody implements AsyncIterable<Uint8Array> {
+  /** The sender waits for a word before it sends: it gets it when somebody reads. */
+  isAwaited: boolean
+  readonly #request: IncomingMessage
+  readonly #response: ServerResponse
+
+  constructor(request: IncomingMessage, response: ServerResponse, isAwaited: boolean) {
+    this.#request = request
+    this.#response = response
+    this.isAwaited = isAwaited
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    if (this.isAwaited) this.#response.writeContinue()
+    this.isAwaited = false
+    return this.#request.iterator({ destroyOnReturn: false })
+  }
 }
 
 function pairs(rawHeaders: readonly string[]): [string, string][] {

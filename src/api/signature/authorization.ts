@@ -1,8 +1,9 @@
 /**
- * What a request says of its signer: the `Authorization` header or the query of a presigned URL (AWS Signature Version
- * 4). Nothing is verified here.
+ * What a request says of its signer: the `Authorization` header or the query of a presigned URL. Nothing is verified
+ * here. Signature Version 4 is everybody's; of version 2, which only S3 still takes, see {@link readVersion2}.
  */
 import { KilnError } from '../../lib/errors.ts'
+import { readVersion2, version2Scheme } from './version2-authorization.ts'
 
 export const algorithm = 'AWS4-HMAC-SHA256'
 
@@ -19,20 +20,23 @@ export interface SignedRequest {
 
 export interface CredentialScope {
   accessKeyId: string
-  /** `YYYYMMDD` */
+  /** `YYYYMMDD`; empty in version 2. */
   date: string
+  /** Empty in version 2, which names none. */
   region: string
   service: string
 }
 
 export interface Authorization {
+  version: 2 | 4
   kind: 'header' | 'presigned'
   scope: CredentialScope
   /** As given; undefined where the request leaves them out. */
   signedHeaders: string | undefined
   signature: string | undefined
-  /** `YYYYMMDDThhmmssZ` */
+  /** `YYYYMMDDThhmmssZ`; in version 2 an HTTP date. */
   timestamp: string | undefined
+  /** How long a presigned URL is good; in version 2 until when, in seconds since the epoch. */
   expiresSeconds: string | undefined
 }
 
@@ -42,7 +46,8 @@ export interface Authorization {
  */
 export function readAuthorization(request: SignedRequest): Authorization | undefined {
   const header = headerValue(request, 'authorization')
-  return header === undefined ? readPresigned(request) : readHeader(request, header)
+  if (header === undefined) return readPresigned(request) ?? readVersion2(request)
+  return header.startsWith(version2Scheme) ? readVersion2(request) : readHeader(request, header)
 }
 
 /** The first value of a header. */
@@ -67,6 +72,7 @@ function readHeader(request: SignedRequest, header: string): Authorization {
   const credential = parts.get('Credential')
   if (credential === undefined) throw incomplete("Authorization header requires 'Credential' parameter.")
   return {
+    version: 4,
     kind: 'header',
     scope: readScope(credential),
     signedHeaders: parts.get('SignedHeaders'),
@@ -83,6 +89,7 @@ function readPresigned(request: SignedRequest): Authorization | undefined {
   if (credential === null) return undefined
   if (parameters.get('X-Amz-Algorithm') !== algorithm) throw incomplete(`X-Amz-Algorithm must be ${algorithm}.`)
   return {
+    version: 4,
     kind: 'presigned',
     scope: readScope(credential),
     signedHeaders: parameters.get('X-Amz-SignedHeaders') ?? undefined,

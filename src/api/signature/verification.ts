@@ -1,7 +1,13 @@
 /** Checks a request's signature against the secret of its access key: `--auth verify`. */
 import { timingSafeEqual } from 'node:crypto'
 import { type ErrorCode, KilnError } from '../../lib/errors.ts'
-import { type Authorization, type CredentialScope, headerValue, type SignedRequest } from './authorization.ts'
+import {
+  type Authorization,
+  type CredentialScope,
+  headerValue,
+  type SignedRequest,
+  splitTarget,
+} from './authorization.ts'
 import { canonicalRequest, hmac, sha256Hex, signingKey, stringToSign } from './canonical.ts'
 
 export interface AccessKey {
@@ -26,7 +32,7 @@ export interface VerifiedSignature {
   accountId: string
   /** What the signature says of the body: a SHA-256, or one of S3's markers. */
   payloadHash: string
-  /** What the signatures of the body's chunks start from; see {@link verifyChunks}. */
+  /** What the signatures of the body's chunks start from; see `readChunks`. */
   seed: ChunkSeed
 }
 
@@ -39,6 +45,11 @@ export interface ChunkSeed {
 
 export const unsignedPayload = 'UNSIGNED-PAYLOAD'
 export const chunkedPayload = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD'
+/** The same with headers after the last chunk. */
+export const chunkedPayloadWithTrailer = 'STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER'
+/** Chunks that are not signed, with headers after the last. */
+export const unsignedChunksWithTrailer = 'STREAMING-UNSIGNED-PAYLOAD-TRAILER'
+const objectMarkers = [unsignedPayload, chunkedPayload, chunkedPayloadWithTrailer, unsignedChunksWithTrailer]
 
 const clockSkewMs = 15 * 60_000
 const presignedMaxSeconds = 7 * 24 * 3600
@@ -53,6 +64,7 @@ export async function verifySignature(
   lookupKey: KeyLookup,
   nowMs: number,
 ): Promise<VerifiedSignature> {
+  if (authorization.version === 2) throw incomplete('Only S3 takes requests that are signed with version 2.')
   const { scope } = authorization
   const signature = required(authorization.signature, 'Signature')
   const timestamp = required(authorization.timestamp, 'X-Amz-Date')
@@ -115,8 +127,8 @@ function checkTime(authorization: Authorization, timestamp: string, nowMs: numbe
 }
 
 function declaredPayload(request: SignedRequest, authorization: Authorization, policy: SignaturePolicy): string {
-  const declared = headerValue(request, 'x-amz-content-sha256')
-  const markers = policy.objectStorage ? [unsignedPayload, chunkedPayload] : []
+  const declared = declaredHash(request, authorization)
+  const markers = policy.objectStorage ? [...objectMarkers] : []
   if (policy.unsignedBodies?.includes(request.method)) markers.push(unsignedPayload)
   if (declared !== undefined) {
     if (/^[0-9a-f]{64}$/.test(declared) || markers.includes(declared)) return declared
@@ -127,12 +139,22 @@ function declaredPayload(request: SignedRequest, authorization: Authorization, p
   return sha256Hex(request.body)
 }
 
+/** What the request says that its body hashes to, before anything was verified. */
+export function declaredHash(
+  request: Pick<SignedRequest, 'headers' | 'target'>,
+  authorization: Authorization | undefined,
+): string | undefined {
+  const header = headerValue(request, 'x-amz-content-sha256')
+  if (header !== undefined || authorization?.kind !== 'presigned') return header
+  return new URLSearchParams(splitTarget(request.target).query).get('X-Amz-Content-Sha256') ?? undefined
+}
+
 function required(value: string | undefined, name: string): string {
   if (!value) throw incomplete(`The signature requires '${name}'.`)
   return value
 }
 
-function unknownKey(policy: SignaturePolicy): KilnError {
+export function unknownKey(policy: SignaturePolicy): KilnError {
   const message =
     policy.unknownKeyCode === 'AuthFailure'
       ? 'AWS was not able to validate the provided access credentials'

@@ -1,6 +1,7 @@
 /** Keys in the order of their bytes, with those below one delimiter taken together. Source: ListObjectsV2 in the S3 API reference. */
-import type { ListedObject } from '../../state/objects.ts'
+import type { ListedObject as ListedRow } from '../../state/objects.ts'
 import type { Repositories } from '../../state/state.ts'
+import { type ObjectChecksum, readChecksum } from './object-facts.ts'
 
 export interface ListingRequest {
   prefix: string
@@ -12,6 +13,16 @@ export interface ListingRequest {
   isAfterListed: boolean
   /** Objects and common prefixes together. */
   limit: number
+}
+
+export interface ListedObject {
+  key: string
+  /** Without quotes. */
+  etag: string
+  sizeBytes: number
+  modifiedAtMs: number
+  ownerId: string
+  checksum: ObjectChecksum | null
 }
 
 export interface ObjectListing {
@@ -45,7 +56,7 @@ export async function listObjects(
       if (swallowed !== null && row.key.startsWith(swallowed)) continue
       if (objects.length + prefixes.length === limit) return { objects, prefixes, next }
       swallowed = commonPrefixOf(row.key, prefix, delimiter)
-      if (swallowed === null) objects.push(row)
+      if (swallowed === null) objects.push(listed(row))
       else prefixes.push(swallowed)
       next = swallowed ?? row.key
     }
@@ -54,6 +65,15 @@ export async function listObjects(
     rowLimit = swallowed === null ? limit + 1 : fewRows
   }
   return { objects, prefixes, next: null }
+}
+
+function listed({ modifiedAt, sizeBytes, checksum, ...row }: ListedRow): ListedObject {
+  return {
+    ...row,
+    sizeBytes: Number(sizeBytes),
+    modifiedAtMs: Number(modifiedAt),
+    checksum: readChecksum(checksum),
+  }
 }
 
 type Cursor = { from: string; isFromIncluded: boolean } | null

@@ -30,6 +30,8 @@ export interface WriteCondition {
 export interface ObjectSource extends ObjectDescription, WriteCondition {
   /** Rejecting refuses the object: nothing of it stays. */
   content: AsyncIterable<Uint8Array>
+  /** What its MD5 should be, in hexadecimal. */
+  md5?: string | undefined
   /** The checksum that the content had; asked once all of it was read. */
   checksum?: () => ObjectChecksum | null
 }
@@ -65,11 +67,12 @@ export class Objects {
 
   /**
    * Writes an object and waits until it is kept. Throws `NoSuchBucket`, `AccessDenied`, `KeyTooLongError`,
-   * `PreconditionFailed`.
+   * `PreconditionFailed`, `BadDigest`.
    */
   async put(requester: Requester, place: ObjectPlace, source: ObjectSource): Promise<StoredObject> {
     const bucket = await this.writable(requester, place)
-    return await this.#contents.bring(bucket.region, source.content, ({ name, sizeBytes, md5 }) => {
+    return await this.#contents.bring(bucket.region, source.content, async ({ name, sizeBytes, md5 }) => {
+      if (source.md5 !== undefined && source.md5 !== md5) throw badDigest('Content-MD5')
       const checksum = source.checksum?.() ?? null
       const contents = name === null ? [] : [{ seq: 0, contentName: name, sizeBytes }]
       const row = { ...this.#newRow(requester, bucket, place.key, source), etag: md5, sizeBytes, partCount: null }
@@ -170,6 +173,17 @@ export class Objects {
     await this.#contents.discard(bucket.region, freed)
   }
 
+  /** Removes those of the objects that there are, all at once. Throws as {@link remove} does. */
+  async removeAll(requester: Requester, bucketName: string, keys: readonly string[]): Promise<void> {
+    const bucket = await this.#buckets.find(requester, bucketName, 'WRITE')
+    const freed = await this.#deps.state.transaction(async (tx) => {
+      const names: string[] = []
+      for (const key of keys) names.push(...(await tx.objects.remove(bucket.id, key)))
+      return names
+    })
+    await this.#contents.discard(bucket.region, freed)
+  }
+
   /** Objects by key, a page at a time. Throws `NoSuchBucket` or `AccessDenied`. */
   async list(requester: Requester, bucketName: string, request: ListingRequest): Promise<ObjectListing> {
     const bucket = await this.#buckets.find(requester, bucketName)
@@ -234,7 +248,11 @@ export function checkCondition(present: { etag: string } | undefined, { ifMatch,
   if (ifMatch !== present.etag && ifMatch !== '*') throw preconditionFailed('If-Match')
 }
 
-function preconditionFailed(which: string): KilnError {
+export function badDigest(which: string): KilnError {
+  return new KilnError('BadDigest', `The ${which} you specified did not match the calculated checksum.`)
+}
+
+export function preconditionFailed(which: string): KilnError {
   return new KilnError('PreconditionFailed', `At least one of the pre-conditions you specified did not hold: ${which}.`)
 }
 
