@@ -40,6 +40,19 @@ export async function control<T>(
   throw new Error(refusalIn(text) ?? `the Kiln at ${page.url} answered ${response.status} to ${path}`)
 }
 
+/** The same with bytes instead of JSON: a piece that is sent, or fetched. */
+export async function controlBytes(
+  page: DaemonPage,
+  path: string,
+  method: 'GET' | 'PUT',
+  body?: Uint8Array<ArrayBuffer>,
+): Promise<Buffer> {
+  const response = await request(`${page.url}${path}`, { method, headers: { 'x-kiln-token': page.token }, body })
+  const bytes = Buffer.from(await response.arrayBuffer())
+  if (response.ok) return bytes
+  throw new Error(refusalIn(bytes.toString()) ?? `the Kiln at ${page.url} answered ${response.status} to ${path}`)
+}
+
 function refusalIn(text: string): string | undefined {
   try {
     return (JSON.parse(text) as { error?: string }).error

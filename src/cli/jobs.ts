@@ -24,11 +24,11 @@ export async function runJob<T>(page: DaemonPage, path: string, doing: string): 
     () => process.exit(1),
   )
   for (let waitMs = firstPollMs; !job.isDone; waitMs = pollMs) {
-    show(`${doing} … ${job.percent}%`)
+    showLine(`${doing} … ${job.percent}%`)
     await systemClock.sleep(waitMs)
     job = await control<JobView<T>>(page, jobPath)
   }
-  show('')
+  showLine('')
   if (job.error !== undefined) throw new Error(job.error)
   return job.result as T
 }
@@ -44,13 +44,13 @@ export async function runHere<T>(
     () => process.exit(1),
   )
   try {
-    return await work({ onPercent: (percent) => show(`${doing} … ${Math.floor(percent)}%`), signal: stop.signal })
+    return await work({ onPercent: (percent) => showLine(`${doing} … ${Math.floor(percent)}%`), signal: stop.signal })
   } finally {
-    show('')
+    showLine('')
   }
 }
 
 /** One line that is written over by the next, where a person watches. */
-function show(line: string): void {
+export function showLine(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`)
 }

@@ -28,10 +28,13 @@ describe('the kiln command', () => {
         : command.commands.map((sub) => `${command.name()} ${sub.name()}`),
     )
     expect(names).toEqual(
-      ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'image cost', 'instance list'].concat([
+      ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'image cost', 'image import'].concat([
+        'image export',
+        'instance list',
         'volume show',
         'volume hydrate',
         'snapshot diff',
+        'snapshot import',
         'key create',
         'key list',
         'key delete',
@@ -77,6 +80,8 @@ describe('the kiln command', () => {
     ['a snapshot that is none', ['snapshot', 'diff', 'snap-1', 'snap-2'], 'A snapshot is snap- and 17'],
     ['a time that is none', ['gc', '--grace', 'soon'], 'A time is a number with s, m, h or d behind it'],
     ['an alias for an access key', ['key', 'create', '--alias', 'a'], '--alias is for encryption keys'],
+    ['a format of no image', ['image', 'import', 'x', '--format', 'iso'], 'Allowed choices are raw, qcow2, vmdk'],
+    ['an export of no image', ['image', 'export', 'ami-1', 'x.ova'], 'An image is ami- and 17'],
     ['a key for nobody', ['key', 'create'], "required option '--account <digits>' not specified"],
   ])('ends with 2 on %s, and one line that says why', async (_, args, expected) => {
     const { error, said } = await failureOf(...args)

@@ -3,6 +3,7 @@ import { daemonOf } from '../daemon.ts'
 import { runJob } from '../jobs.ts'
 import { accountOption, homeOption, jsonOption, readImageId, regionOption } from '../options.ts'
 import { counted, print, printJson, size, state, table, time } from '../render.ts'
+import { addImageTransfers } from './image-files.ts'
 
 interface ImageListFlags {
   home: string
@@ -54,6 +55,7 @@ export function addImages(program: Command): void {
     .addOption(regionOption())
     .addOption(jsonOption())
     .action(cost)
+  addImageTransfers(image)
 }
 
 async function list(flags: ImageListFlags): Promise<void> {

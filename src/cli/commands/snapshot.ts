@@ -3,6 +3,7 @@ import { daemonOf } from '../daemon.ts'
 import { runJob } from '../jobs.ts'
 import { homeOption, jsonOption, readSnapshotId, regionOption } from '../options.ts'
 import { counted, facts, print, printJson, size } from '../render.ts'
+import { addSnapshotTransfers } from './image-files.ts'
 
 interface DiffFlags {
   home: string
@@ -28,6 +29,7 @@ export function addSnapshots(program: Command): void {
     .addOption(regionOption())
     .addOption(jsonOption())
     .action(diff)
+  addSnapshotTransfers(snapshot)
 }
 
 async function diff(before: string, after: string, flags: DiffFlags): Promise<void> {

@@ -120,6 +120,13 @@ export class Exports {
       if (snapshot.accountId !== scope.accountId) {
         throw new KilnError('AuthFailure', `Not authorized for the snapshot ${snapshot.id} of image:${imageId}`)
       }
+      // EC2 exports no encrypted snapshot either: its content would lie readable where it goes.
+      if (snapshot.encrypted) {
+        throw new KilnError(
+          'UnsupportedOperation',
+          `The snapshot ${snapshot.id} of the image '${imageId}' is encrypted`,
+        )
+      }
       const most = sizeGibMax[format]
       if (most !== undefined && snapshot.sizeGib > most) {
         throw new KilnError(
