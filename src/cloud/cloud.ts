@@ -137,7 +137,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const contents = new Contents(deps)
   const buckets = new Buckets(deps, contents)
   const objects = new Objects(deps, buckets, contents)
-  const transfers = new Transfers(deps, { buckets, objects, images, snapshots })
+  const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [

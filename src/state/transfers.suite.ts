@@ -76,6 +76,7 @@ function task(id: string, about: Partial<TransferTask> = {}): TransferTask {
     imageName: null,
     licenseType: null,
     bootMode: null,
+    dataKeyId: null,
     bucket: null,
     prefix: null,
     createdAt: 1,

@@ -1,7 +1,9 @@
 /** Exports through the EC2 API, and files that are sent here and fetched: simulated machines, real files and blocks. */
+
 import { readFile } from 'node:fs/promises'
 import { CancelExportTaskCommand, ExportImageCommand, ModifyImageAttributeCommand } from '@aws-sdk/client-ec2'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { noWish } from '../../src/cloud/encryption/encryption.ts'
 import { compareDisks, convertTo, type MadeFormat } from '../support/disk-images.ts'
 import { account, bucket, object, region, useTransfers } from '../support/image-transfers.ts'
 import { expectRefusal } from '../support/served-cloud.ts'
@@ -134,7 +136,7 @@ describe('a file that is sent here', () => {
       code: 'InvalidParameterValue',
     })
     const container = { description: null, format: null, deviceName: null, uploadId: id }
-    const about = { description: null, tags: [], name: 'sent', licenseType: null, bootMode: null }
+    const about = { description: null, tags: [], name: 'sent', licenseType: null, bootMode: null, encryption: noWish }
     const { id: taskId } = await imports.importImage(scope, { ...about, containers: [container] })
     const task = await imageTask(taskId)
     expect(task).toMatchObject({ Status: 'completed', SnapshotDetails: [{ Format: 'VHDX' }] })

@@ -1,5 +1,6 @@
 /** Control requests that bring files here and take them away, a piece at a time; and the tasks that come of them. */
 import type { Cloud } from '../../cloud/cloud.ts'
+import { noWish } from '../../cloud/encryption/encryption.ts'
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { regionNames } from '../../lib/regions.ts'
@@ -28,10 +29,10 @@ export function transferRoutes(cloud: Cloud): [method: string, path: RegExp, rou
         const description = wish.get('description')
         const container = { description: null, format: formatOf(wish), deviceName: null, uploadId: uploadId! }
         if (wish.get('as') === 'snapshot') {
-          return await transfers.imports.importSnapshot(scope, { container, description, tags: [] })
+          return await transfers.imports.importSnapshot(scope, { container, description, encryption: noWish, tags: [] })
         }
         return await transfers.imports.importImage(scope, {
-          ...{ containers: [container], description, tags: [] },
+          ...{ containers: [container], description, encryption: noWish, tags: [] },
           name: wish.get('name'),
           licenseType: null,
           bootMode: null,

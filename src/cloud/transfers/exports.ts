@@ -89,6 +89,7 @@ export class Exports {
       imageName: null,
       licenseType: null,
       bootMode: null,
+      dataKeyId: null,
       bucket: target?.bucket ?? null,
       prefix: target?.prefix ?? null,
       createdAt: deps.clock.now(),

@@ -10,6 +10,7 @@ import { OperationFailure, type OperationKind, type StepContext } from '../../op
 import type { TransferDisk, TransferTask } from '../../state/transfers.ts'
 import type { Objects } from '../buckets/objects.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { blockKeyOf } from '../encryption/data-keys.ts'
 import type { Images } from '../images/images.ts'
 import type { FoundDisk, ImageFormat } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -152,17 +153,18 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
     { path, disk, scratch }: { path: string; disk: FoundDisk; scratch: string },
     progress: { onPercent: (percent: number) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
-    const { region } = task
+    const { region, dataKeyId } = task
     const sizeGib = Math.ceil(disk.sizeBytes / gib)
     const sizeBytes = sizeGib * gib
+    const sealKey = await blockKeyOf(deps, task.accountId, dataKeyId)
     const source = await imageFiles.openForReading(path, disk, sizeBytes, scratch)
     try {
-      const { root, info, stats } = await blocks.capture({ region, source, sizeBytes, parent: null }, progress)
+      const { root, info, stats } = await blocks.capture({ region, source, sizeBytes, parent: null, sealKey }, progress)
       await state.transaction(async (tx) => {
         const description = task.kind === 'import-snapshot' ? (task.description ?? '') : describe(task)
         const snapshot = await snapshots.insertUpload(tx, scopeOf(task), {
           sizeGib,
-          dataKeyId: null,
+          dataKeyId,
           description,
           tags: [],
         })

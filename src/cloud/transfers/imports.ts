@@ -7,6 +7,7 @@ import { devicePattern } from '../block-devices.ts'
 import type { Objects } from '../buckets/objects.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import { checkDescription, checkImageText, checkNameIsFree } from '../images/image-names.ts'
 import type { ImageFormat } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -29,6 +30,7 @@ export interface DiskContainer {
 
 interface ImportRequest {
   description: string | null
+  encryption: EncryptionWish
   tags: readonly Tag[]
   clientToken?: ClientToken
 }
@@ -50,12 +52,17 @@ export class Imports {
   readonly #objects: Objects
   readonly #snapshots: Snapshots
   readonly #uploads: Uploads
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, parts: { objects: Objects; snapshots: Snapshots; uploads: Uploads }) {
+  constructor(
+    deps: CloudDeps,
+    parts: { objects: Objects; snapshots: Snapshots; uploads: Uploads; encryption: Encryption },
+  ) {
     this.#deps = deps
     this.#objects = parts.objects
     this.#snapshots = parts.snapshots
     this.#uploads = parts.uploads
+    this.#encryption = parts.encryption
   }
 
   /** A task that makes a snapshot of a file. Throws `InvalidParameter` when the file is not there. */
@@ -81,13 +88,14 @@ export class Imports {
     action: 'ImportImage' | 'ImportSnapshot',
     task: TransferTask,
     containers: readonly DiskContainer[],
-    { tags, clientToken, description }: ImportRequest,
+    { tags, clientToken, description, encryption }: ImportRequest,
   ): Promise<TransferView> {
     const { state, operations } = this.#deps
     const before = await answeredBefore(state, scope, action, clientToken)
     if (before) return await viewOf(state, before[0]!)
     if (description !== null) checkDescription(description)
     checkDeviceNames(containers)
+    const keyId = await this.#encryption.keyForVolume(scope, encryption, undefined)
     const disks: TransferDisk[] = []
     for (const [index, container] of containers.entries())
       disks.push(await this.#newDisk(scope, task, index, container))
@@ -95,7 +103,8 @@ export class Imports {
       await checkTransferCount(tx, scope)
       if (task.imageName !== null) await checkNameIsFree(tx, scope, task.imageName)
       const type = task.kind === 'import-image' ? 'import-image-task' : 'import-snapshot-task'
-      await tx.transfers.insert(task, disks)
+      const dataKeyId = await this.#encryption.uploadDataKey(tx, keyId, null)
+      await tx.transfers.insert({ ...task, dataKeyId }, disks)
       await tx.tags.put({ id: task.id, type, ...scope }, tags)
       await operations.enqueue(tx, { kind: importKind, subjectId: task.id, ...scope, input: {} })
       return [task.id]
@@ -105,7 +114,14 @@ export class Imports {
   }
 
   #newTask(scope: Scope, id: string, kind: TransferTask['kind'], { description }: ImportRequest): TransferTask {
-    const nothingYet = { imageId: null, imageName: null, licenseType: null, bootMode: null, format: null }
+    const nothingYet = {
+      imageId: null,
+      imageName: null,
+      licenseType: null,
+      bootMode: null,
+      dataKeyId: null,
+      format: null,
+    }
     return {
       ...{ id, kind, ...scope, description, ...nothingYet },
       status: 'active',

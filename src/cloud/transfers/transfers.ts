@@ -2,6 +2,7 @@
 import type { Buckets } from '../buckets/buckets.ts'
 import type { Objects } from '../buckets/objects.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { Encryption } from '../encryption/encryption.ts'
 import type { Images } from '../images/images.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { Exports } from './exports.ts'
@@ -18,7 +19,10 @@ export class Transfers {
   readonly tasks: TransferTasks
   readonly uploads: Uploads
 
-  constructor(deps: CloudDeps, parts: { buckets: Buckets; objects: Objects; images: Images; snapshots: Snapshots }) {
+  constructor(
+    deps: CloudDeps,
+    parts: { buckets: Buckets; objects: Objects; images: Images; snapshots: Snapshots; encryption: Encryption },
+  ) {
     const staging = new Staging(deps.transfersDir)
     const runs = new TransferRuns(deps, staging)
     this.uploads = new Uploads(deps, staging)

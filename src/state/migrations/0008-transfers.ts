@@ -18,6 +18,7 @@ export async function up(db: Kysely<any>): Promise<void> {
     .addColumn('imageName', 'text')
     .addColumn('licenseType', 'text')
     .addColumn('bootMode', 'text')
+    .addColumn('dataKeyId', 'text')
     .addColumn('bucket', 'text')
     .addColumn('prefix', 'text')
     .addColumn('createdAt', 'bigint', (c) => c.notNull())

@@ -24,6 +24,8 @@ export interface TransferTasksTable {
   imageName: string | null
   licenseType: string | null
   bootMode: string | null
+  /** Of an import: the data key of the snapshots that are made; null when they are not encrypted. */
+  dataKeyId: string | null
   /** Of an export: where the file goes; null for one that is fetched from here. */
   bucket: string | null
   prefix: string | null

@@ -5,6 +5,7 @@ import { limits } from '../../../lib/limits.ts'
 import { clipped } from '../codec/form.ts'
 import type { Ec2Handlers, RequestContext } from '../handler.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
+import { readEncryption } from '../shared/encryption.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
@@ -23,17 +24,17 @@ const imageFormats = ['OVA', ...snapshotFormats]
 export const imageImportHandlers: Ec2Handlers<Cloud> = {
   async ImportSnapshot(input, context) {
     const { 'import-snapshot-task': tags } = readTagSpecifications(input.TagSpecifications, ['import-snapshot-task'])
-    refuseGiven({ Encrypted: input.Encrypted, KmsKeyId: input.KmsKeyId })
     const container = input.DiskContainer
     if (!container) throw missing('DiskContainer')
     if (!container.Format) throw missing('DiskContainer.Format')
     const task = await context.cloud.transfers.imports.importSnapshot(scopeOf(context), {
       container: readContainer(container, 'DiskContainer', snapshotFormats),
       description: input.Description ?? null,
+      encryption: readEncryption(input),
       tags,
       clientToken: readClientToken(input),
     })
-    return ec2ImportSnapshotTask(task, tags)
+    return ec2ImportSnapshotTask(task, tags, await arnsOf(context, [task]))
   },
 
   async DescribeImportSnapshotTasks(input, context) {
@@ -46,19 +47,16 @@ export const imageImportHandlers: Ec2Handlers<Cloud> = {
       }),
     })
     const tags = await tagsOf(context, page.items)
+    const arns = await arnsOf(context, page.items)
     return {
-      ImportSnapshotTasks: page.items.map((task) => ec2ImportSnapshotTask(task, tags.get(task.id))),
+      ImportSnapshotTasks: page.items.map((task) => ec2ImportSnapshotTask(task, tags.get(task.id), arns)),
       NextToken: nextTokenOf('DescribeImportSnapshotTasks', context, page.next),
     }
   },
 
   async ImportImage(input, context) {
     const { 'import-image-task': tags } = readTagSpecifications(input.TagSpecifications, ['import-image-task'])
-    refuseGiven({
-      Encrypted: input.Encrypted,
-      KmsKeyId: input.KmsKeyId,
-      LicenseSpecifications: input.LicenseSpecifications,
-    })
+    refuseGiven({ LicenseSpecifications: input.LicenseSpecifications })
     readMachine(input)
     const containers = input.DiskContainers ?? []
     if (containers.length === 0) throw missing('DiskContainers')
@@ -75,6 +73,7 @@ export const imageImportHandlers: Ec2Handlers<Cloud> = {
     const task = await context.cloud.transfers.imports.importImage(scopeOf(context), {
       containers: read,
       description: input.Description ?? null,
+      encryption: readEncryption(input),
       name: null,
       licenseType: input.LicenseType ?? null,
       bootMode: input.BootMode ?? null,
@@ -82,7 +81,7 @@ export const imageImportHandlers: Ec2Handlers<Cloud> = {
       clientToken: readClientToken(input),
     })
     // The answer has no place for the boot mode; only the list of tasks has.
-    const { BootMode: _, ...told } = ec2ImportImageTask(task, tags)
+    const { BootMode: _, ...told } = ec2ImportImageTask(task, tags, await arnsOf(context, [task]))
     return told
   },
 
@@ -94,8 +93,9 @@ export const imageImportHandlers: Ec2Handlers<Cloud> = {
       page: readPage('DescribeImportImageTasks', input, context, { ids: { parameter: 'ImportTaskIds', given: ids } }),
     })
     const tags = await tagsOf(context, page.items)
+    const arns = await arnsOf(context, page.items)
     return {
-      ImportImageTasks: page.items.map((task) => ec2ImportImageTask(task, tags.get(task.id))),
+      ImportImageTasks: page.items.map((task) => ec2ImportImageTask(task, tags.get(task.id), arns)),
       NextToken: nextTokenOf('DescribeImportImageTasks', context, page.next),
     }
   },
@@ -121,6 +121,10 @@ function tagsOf(context: RequestContext, tasks: readonly { id: string }[]) {
     scopeOf(context),
     tasks.map((task) => task.id),
   )
+}
+
+function arnsOf(context: RequestContext, tasks: readonly { dataKeyId: string | null }[]) {
+  return context.cloud.encryption.arnsOf(tasks)
 }
 
 interface AskedMachine {

@@ -13,6 +13,7 @@ import type { Tag } from '../../../cloud/tags.ts'
 import type { TransferView } from '../../../cloud/transfers/transfer-tasks.ts'
 import { ec2Tags } from './views.ts'
 
+type Arns = ReadonlyMap<string, string>
 type Disk = TransferView['disks'][number]
 
 const percent = (task: TransferView) => (task.status === 'active' ? String(task.progress) : undefined)
@@ -23,22 +24,30 @@ function placeOf({ url, bucket, objectKey }: Disk): { Url?: string; UserBucket?:
   return bucket === null ? {} : { UserBucket: { S3Bucket: bucket, S3Key: objectKey ?? undefined } }
 }
 
-export function ec2ImportSnapshotTask(task: TransferView, tags: readonly Tag[] | undefined): ImportSnapshotTask {
+function encryptionOf({ dataKeyId }: TransferView, arns: Arns) {
+  return { Encrypted: dataKeyId !== null, KmsKeyId: dataKeyId === null ? undefined : arns.get(dataKeyId) }
+}
+
+export function ec2ImportSnapshotTask(
+  task: TransferView,
+  tags: readonly Tag[] | undefined,
+  arns: Arns,
+): ImportSnapshotTask {
   return {
     ImportTaskId: task.id,
     Description: task.description ?? undefined,
-    SnapshotTaskDetail: ec2SnapshotTaskDetail(task),
+    SnapshotTaskDetail: ec2SnapshotTaskDetail(task, arns),
     Tags: ec2Tags(tags),
   }
 }
 
-export function ec2SnapshotTaskDetail(task: TransferView): SnapshotTaskDetail {
+export function ec2SnapshotTaskDetail(task: TransferView, arns: Arns): SnapshotTaskDetail {
   const disk = task.disks[0]!
   return {
     ...placeOf(disk),
     Description: disk.description ?? undefined,
     DiskImageSize: disk.fileBytes ?? undefined,
-    Encrypted: false,
+    ...encryptionOf(task, arns),
     Format: disk.format?.toUpperCase(),
     Progress: percent(task),
     SnapshotId: task.status === 'completed' ? (disk.snapshotId ?? undefined) : undefined,
@@ -47,12 +56,12 @@ export function ec2SnapshotTaskDetail(task: TransferView): SnapshotTaskDetail {
   }
 }
 
-export function ec2ImportImageTask(task: TransferView, tags: readonly Tag[] | undefined): ImportImageTask {
+export function ec2ImportImageTask(task: TransferView, tags: readonly Tag[] | undefined, arns: Arns): ImportImageTask {
   return {
     ImportTaskId: task.id,
     Architecture: 'x86_64',
     Description: task.description ?? undefined,
-    Encrypted: false,
+    ...encryptionOf(task, arns),
     ImageId: task.imageId ?? undefined,
     LicenseType: task.licenseType ?? undefined,
     Platform: 'Linux',
