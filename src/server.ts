@@ -43,6 +43,7 @@ import { probeHost } from './machines/qemu/accelerator.ts'
 import { createDiskTools } from './machines/qemu/disk-tools.ts'
 import { createQemuDriver } from './machines/qemu/driver.ts'
 import { createImageFileTools } from './machines/qemu/image-files.ts'
+import { createSharedDisks } from './machines/qemu/shared-disks.ts'
 import { createSimulatedDriver } from './machines/simulated/driver.ts'
 import type { NetworkDriver, NetworkProbe } from './network/driver.ts'
 import { createNamespaceDriver } from './network/namespace/namespace-driver.ts'
@@ -140,6 +141,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const state = await openStateOf(home, options)
   const masterKey = await openMasterKey({ state, random }, resolve(options.keyFile ?? home.masterKeyPath))
   const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
+  const sharedDisks = createSharedDisks({ runDir: home.runDir, clock, log })
   const machines = await openMachines(home, options, clock, disks)
   const network = await openNetwork(home, options, clock)
   await disks.reapStale()
@@ -148,6 +150,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const deps: CloudDeps = {
     objects: createLocalContents({ ...home, random }),
     ...{ state, blocks, machines, disks, network, clock, random, log, masterKey },
+    ...{ state, blocks, machines, disks, sharedDisks, network, clock, random, log },
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,
@@ -238,6 +241,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       await cloud.stop()
       await supervisor.stop()
       await blocks.stopServer()
+      await Promise.all((await sharedDisks.list()).map((id) => sharedDisks.end(id)))
       await disks.reapStale()
       await close()
     },

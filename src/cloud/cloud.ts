@@ -41,6 +41,7 @@ import { VolumeCopies } from './volumes/copies.ts'
 import { VolumeCreations } from './volumes/creation.ts'
 import { Hydration } from './volumes/hydration.ts'
 import { VolumeModifications } from './volumes/modifications.ts'
+import { reconcileSharedDisks } from './volumes/shared-volumes.ts'
 import { VolumeStatuses } from './volumes/volume-status.ts'
 import { Volumes } from './volumes/volumes.ts'
 
@@ -104,6 +105,7 @@ export interface Overview {
 const machinesEveryMs = 5000
 const reachabilityEveryMs = 1000
 const networksEveryMs = 30_000
+const sharedDisksEveryMs = 2000
 const hydrationEveryMs = 30_000
 const uploadsEveryMs = 30_000
 const fastRestoresEveryMs = 5000
@@ -144,6 +146,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps) },
     { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
     { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
+    { name: 'shared disks', everyMs: sharedDisksEveryMs, pass: () => reconcileSharedDisks(deps, volumes.disks) },
     { name: 'hydration', everyMs: hydrationEveryMs, pass: () => hydration.hydrateDue() },
     { name: 'uploads', everyMs: uploadsEveryMs, pass: () => directUploads.expire() },
     { name: 'fast restores', everyMs: fastRestoresEveryMs, pass: () => fastRestores.follow() },

@@ -5,7 +5,15 @@ import type { Random } from '../lib/random.ts'
 import type { KeyedLocks } from '../operations/locks.ts'
 import type { OperationRunner } from '../operations/runner.ts'
 import type { State } from '../state/state.ts'
-import type { ContentStore, DiskTools, ImageFileTools, MachineDriver, NetworkDriver, SnapshotBlocks } from './ports.ts'
+import type {
+  ContentStore,
+  DiskTools,
+  ImageFileTools,
+  MachineDriver,
+  NetworkDriver,
+  SharedDisks,
+  SnapshotBlocks,
+} from './ports.ts'
 
 /** What every part of the cloud works with. */
 export interface CloudDeps {
@@ -17,6 +25,7 @@ export interface CloudDeps {
   readonly machines: MachineDriver
   readonly disks: DiskTools
   readonly imageFiles: ImageFileTools
+  readonly sharedDisks: SharedDisks
   readonly network: NetworkDriver
   /** Work on one instance's machine, or on one volume that no machine holds, is done under its id. */
   readonly locks: KeyedLocks

@@ -22,6 +22,8 @@ export type {
   MachineDriver,
   MachineSpec,
   MachineStatus,
+  ServedBase,
+  SharedDisks,
 } from '../machines/driver.ts'
 export type { NetworkDriver, NetworkProbe, NicPlan, TrafficRule, VpcPlan } from '../network/driver.ts'
 export type { ContentStore } from '../objects/store.ts'

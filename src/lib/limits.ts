@@ -56,6 +56,8 @@ export const limits = {
   keyDescriptionLength: 8192,
   /** Accounts that one encryption key is shared with. */
   keyGrantees: 500,
+  /** Instances that one volume may be attached to at once. */
+  instancesPerVolume: 16,
   /** Snapshots of an account in a region that are kept ready for fast restores; GiB of the largest. */
   fastRestoresPerRegion: 5,
   fastRestoreGibMax: 16_384,

@@ -42,6 +42,8 @@ export interface MachineDisk {
   /** 0 is the boot disk; each slot is one hot-plug port. */
   slot: number
   chain: DiskChain
+  /** Set for a disk that other machines have as well: the machine opens nothing of the chain, and reads and writes here. */
+  shared?: ServedBase
   /** How much the guest may do with it in a second; null or absent lets it do what the host can. */
   limits?: DiskLimits | null
 }
@@ -143,6 +145,33 @@ export interface ServedDisk {
   exportName: string
   /** Ends the server. What was flushed before is in the file. */
   close(): Promise<void>
+}
+
+/** A disk that several machines have at once: somebody else holds its files, and serves it to all of them. */
+export interface SharedDisk {
+  volumeId: string
+  chain: DiskChain
+  /** For all machines together. */
+  limits: DiskLimits | null
+}
+
+/**
+ * Like machines, what serves a disk outlives the process that started it, and is found by the disk's id alone. A guest
+ * whose disk is not served waits until it is again. One real implementation (qemu-storage-daemon) is for both drivers.
+ */
+export interface SharedDisks {
+  /** Serves the disk for reading and writing, or finds that it is served. Throws with the host's reason. */
+  serve(disk: SharedDisk): Promise<ServedBase>
+  isServed(volumeId: string): Promise<boolean>
+  /** The volumes that are served now. */
+  list(): Promise<string[]>
+  /** As {@link MachineDriver.freeze} does it for the disks of one machine. */
+  freeze(volumeId: string, newLayerPath: string): Promise<void>
+  limit(volumeId: string, limits: DiskLimits | null): Promise<void>
+  /** Lets it read its served base from the local file that now holds all of it. */
+  localizeBase(volumeId: string, chain: DiskChain): Promise<void>
+  /** Flushes and ends it. Nothing happens when it is not served. */
+  end(volumeId: string): Promise<void>
 }
 
 /** Work on disk files that no machine holds. One real implementation (qemu-img, qemu-storage-daemon) serves both drivers. */

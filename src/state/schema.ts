@@ -308,6 +308,8 @@ export interface VolumesTable {
   initializationRate: number | null
   /** Its snapshot lay ready on this host when it was made. */
   fastRestored: Flag
+  /** Several instances may have it at once. */
+  multiAttach: Flag
   state: VolumeState
   createdAt: TimeMs
 }
@@ -323,10 +325,12 @@ export interface VolumeModificationsTable {
   originalType: string
   originalIops: number | null
   originalThroughput: number | null
+  originalMultiAttach: Flag
   targetSizeGib: number
   targetType: string
   targetIops: number | null
   targetThroughput: number | null
+  targetMultiAttach: Flag
   startedAt: TimeMs
   endedAt: TimeMs | null
 }

@@ -76,7 +76,7 @@ export function volume(id: string, about: Partial<Volume> = {}): Volume {
     },
     ...{ encrypted: 0, dataKeyId: null, snapshotId: null, baseRoot: null, baseDataKeyId: null, hydratedAt: null },
     ...{ autoEnableIo: 0, state: 'available' },
-    ...{ sourceVolumeId: null, initializationRate: null, fastRestored: 0 },
+    ...{ sourceVolumeId: null, initializationRate: null, fastRestored: 0, multiAttach: 0 },
     ...{ createdAt: 1000, ...about },
   } as Volume
 }
@@ -84,7 +84,7 @@ export function volume(id: string, about: Partial<Volume> = {}): Volume {
 function modification(volumeId: string, about: Partial<VolumeModification> = {}): VolumeModification {
   return {
     ...{ volumeId, state: 'modifying', statusMessage: null, startedAt: 1000, endedAt: null },
-    ...{ originalSizeGib: 1, originalType: 'gp2', originalIops: 100, originalThroughput: null },
-    ...{ targetSizeGib: 2, targetType: 'gp3', targetIops: 3000, targetThroughput: 125, ...about },
+    ...{ originalSizeGib: 1, originalType: 'gp2', originalIops: 100, originalThroughput: null, originalMultiAttach: 0 },
+    ...{ targetSizeGib: 2, targetType: 'gp3', targetIops: 3000, targetThroughput: 125, targetMultiAttach: 0, ...about },
   } as VolumeModification
 }

@@ -27,7 +27,8 @@ const ofAttachment = (
 
 const volumeFilters: FilterRules = {
   ...absent('operator.principal'),
-  ...constants({ 'multi-attach-enabled': 'false', 'operator.managed': 'false' }),
+  ...constants({ 'operator.managed': 'false' }),
+  'multi-attach-enabled': { number: 'volumes.multiAttach' },
   'attachment.attach-time': ofAttachment('attachedAt', 'time'),
   'availability-zone-id': zoneId('volumes.zone'),
   tags: { tagsOf: 'volumes.id' },
@@ -142,6 +143,16 @@ export class VolumeRepository {
       .limit(1)
       .executeTakeFirst()
     return copy?.id
+  }
+
+  /** Those that several instances may have, and at least one has. */
+  sharedInUse(): Promise<Volume[]> {
+    return this.#db
+      .selectFrom('volumes')
+      .selectAll()
+      .where('multiAttach', '=', 1)
+      .where('state', '=', 'in-use')
+      .execute()
   }
 
   inState(state: VolumeState): Promise<Volume[]> {

@@ -181,7 +181,7 @@ describe('CreateVolume', () => {
     [{ AvailabilityZone: undefined }, 'MissingParameter', 'AvailabilityZone'],
     [{ SnapshotId: nowhere('snap') }, 'InvalidSnapshot.NotFound', nowhere('snap')],
     [{ SnapshotId: 'snap-x' }, 'InvalidSnapshotID.Malformed', 'snap-x'],
-    [{ MultiAttachEnabled: true }, 'UnsupportedOperation', 'MultiAttachEnabled'],
+    [{ MultiAttachEnabled: true }, 'InvalidParameterCombination', 'MultiAttachEnabled'],
     [{ KmsKeyId: 'k' }, 'InvalidParameterDependency', 'KmsKeyId'],
   ])('refuses %j', async (more, code, named) => {
     const before = (await caller.ec2.send(new DescribeVolumesCommand({}))).Volumes!.length

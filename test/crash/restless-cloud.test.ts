@@ -148,7 +148,7 @@ test('volumes that a crash left on their way out go at the next start', async ()
   for (const id of [kept, leaving, stray]) await mkdir(join(volumesDir, id), { recursive: true })
   const shape = { sizeGib: 1, volumeType: 'gp2', iops: 100, throughput: null, encrypted: 0 } as const
   const about = { ...scope, ...shape, zone: 'eu-west-1a', snapshotId: null, baseRoot: null, createdAt: clock.now() }
-  const bare = { hydratedAt: null, autoEnableIo: 0, fastRestored: 0 } as const
+  const bare = { hydratedAt: null, autoEnableIo: 0, fastRestored: 0, multiAttach: 0 } as const
   for (const [id, is] of [
     [kept, 'available'],
     [leaving, 'deleting'],

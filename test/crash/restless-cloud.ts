@@ -74,6 +74,7 @@ const actions: (() => Promise<unknown>)[] = [
     const shape = {
       encryption: { encrypted: null, kmsKeyId: null },
       initializationRate: null,
+      multiAttach: false,
       volumeType: null,
       iops: null,
       throughput: null,
@@ -95,7 +96,7 @@ const actions: (() => Promise<unknown>)[] = [
   async () => {
     const { id: volumeId, sizeGib } = pick((await cloud.volumes.list(scope, {})).items)
     if (sizeGib > 8) return
-    const rest = { volumeType: null, iops: null, throughput: null, initializationRate: null }
+    const rest = { volumeType: null, iops: null, throughput: null, multiAttach: null }
     await cloud.volumeModifications.modify(scope, { volumeId, sizeGib: sizeGib + 1, ...rest })
   },
   async () => cloud.hydration.hydrate(pick((await cloud.volumes.list(scope, {})).items)),

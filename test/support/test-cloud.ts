@@ -21,6 +21,7 @@ import { endProcess, isAlive, run, startDetached } from '../../src/lib/programs.
 import { systemRandom } from '../../src/lib/random.ts'
 import { createDiskTools } from '../../src/machines/qemu/disk-tools.ts'
 import { createImageFileTools } from '../../src/machines/qemu/image-files.ts'
+import { createSharedDisks } from '../../src/machines/qemu/shared-disks.ts'
 import { createSimulatedDriver, type SimulatedDriver } from '../../src/machines/simulated/driver.ts'
 import type { NetworkDriver, VpcPlan } from '../../src/network/driver.ts'
 import { createSimulatedNetwork } from '../../src/network/simulated/simulated-driver.ts'
@@ -72,6 +73,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
       await simulated.apply(plan)
     },
   }
+  const sharedDisks = createSharedDisks({ runDir: home.runDir, clock, log })
   const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
   const machines = await createSimulatedDriver({ machinesDir: home.machinesDir, clock, growLayer: disks.growLayer })
   const blocks = createSnapshotBlocks({
@@ -89,6 +91,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   })
   const deps: CloudDeps = {
     ...{ state, machines, disks, network, clock, random, log, masterKey },
+    ...{ state, machines, disks, sharedDisks, network, clock, random, log },
     blocks: wrapBlocks(blocks),
     objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({
@@ -118,6 +121,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     async close() {
       if (isLive) await cloud.stop()
       await blocks.stopServer()
+      for (const id of await sharedDisks.list()) await sharedDisks.end(id)
       await disks.reapStale()
       await machines.close()
       await network.close()

@@ -14,6 +14,7 @@ import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { CopyPlan, Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import type { MachineRuns } from '../instances/machine-runs.ts'
 import { ownedInstance } from '../instances/owned-instance.ts'
+import { checkOneInstant } from '../snapshots/instance-volumes.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { mergeTags } from '../tags.ts'
 import type { FreezeRequest, VolumeDisks } from '../volumes/volume-disks.ts'
@@ -164,6 +165,10 @@ export class Images {
     checkImageEncryption(present, request.devices)
     const devices = await mergeDevices(present, request.devices, (id) => this.#snapshots.get(scope, id))
     checkDevicesOfInstance(instance.rootDeviceName, present, devices)
+    const taken = devices.filter((device) => device.sizeGib !== null && device.snapshotId === null)
+    const names = new Set(taken.map((device) => device.deviceName))
+    const takenIds = new Set(attachments.filter((row) => names.has(row.deviceName)).map((row) => row.volumeId))
+    checkOneInstant(volumes.filter((volume) => takenIds.has(volume.id)))
     const sourceImage = await state.images.get(instance.imageId)
     const image = this.#newRow(scope, {
       name: request.name,

@@ -34,19 +34,16 @@ export function replaceRootOperation(
     throw new OperationFailure(`task ${taskId} is gone`)
   }
 
-  /** The old root is nobody's from then on. */
-  async function release(task: ReplaceRootVolumeTask): Promise<'released' | 'wait'> {
-    const { oldVolumeId: id } = task
-    const isLeaving = await state.transaction(async (tx) => {
-      if ((await tx.volumes.attachmentsOfVolumes([id])).length > 0) return false
-      if (task.deletesOld === 0) return !(await tx.volumes.move(id, ['in-use'], 'available'))
-      if (await tx.volumes.readerOf(id)) return 'wait'
-      await tx.volumes.move(id, ['in-use'], 'deleting')
-      return true
+  /** The old root is nobody's from then on, or goes; false while a snapshot or a copy of it is still being made. */
+  async function release({ oldVolumeId: id, deletesOld }: ReplaceRootVolumeTask): Promise<boolean> {
+    const next = await state.transaction(async (tx) => {
+      if ((await tx.volumes.attachmentsOfVolumes([id])).length > 0) return 'kept'
+      if (deletesOld === 1 && (await tx.volumes.readerOf(id))) return 'read'
+      await tx.volumes.move(id, ['in-use'], deletesOld === 1 ? 'deleting' : 'available')
+      return deletesOld === 1 ? 'leaving' : 'kept'
     })
-    if (isLeaving === 'wait') return 'wait'
-    if (task.deletesOld === 1 && isLeaving) await locks.hold(id, () => volumes.destroy(id))
-    return 'released'
+    if (next === 'leaving') await locks.hold(id, () => volumes.destroy(id))
+    return next !== 'read'
   }
 
   return {
@@ -96,7 +93,7 @@ export function replaceRootOperation(
       {
         name: 'release',
         async run({ input }) {
-          if ((await release(await taskOf(input))) === 'wait') return { againInMs: lookAgainMs }
+          if (!(await release(await taskOf(input)))) return { againInMs: lookAgainMs }
         },
       },
     ],

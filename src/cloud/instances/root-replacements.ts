@@ -222,6 +222,12 @@ export class RootReplacements {
         `The volume '${volumeId}' (VolumeId) must be encrypted, as the root of instance '${instance.id}' is`,
       )
     }
+    if (volume.multiAttach === 1) {
+      throw new KilnError(
+        'InvalidParameterValue',
+        `The volume '${volumeId}' (VolumeId) is enabled for Multi-Attach and cannot be a root`,
+      )
+    }
     if (await tx.volumes.move(volumeId, ['available'], 'in-use')) return volumeId
     throw new KilnError('IncorrectState', `The volume '${volumeId}' is '${volume.state}', and not 'available'`)
   }

@@ -47,7 +47,9 @@ export function terminateOperation(
         async run({ subjectId, log }) {
           for (const attachment of await state.volumes.attachmentsOfInstances([subjectId])) {
             const { volumeId } = attachment
-            if (attachment.deleteOnTermination === 1) {
+            const others = (await state.volumes.attachmentsOfVolumes([volumeId])).length - 1
+            // One that other instances have as well goes with the last of them.
+            if (attachment.deleteOnTermination === 1 && others === 0) {
               // A snapshot or an image that was asked for before the termination still needs the volume.
               if (!(await leave(volumeId))) return { againInMs: 200 }
               await volumes.destroy(volumeId)
@@ -55,8 +57,9 @@ export function terminateOperation(
             } else {
               await state.transaction(async (tx) => {
                 await tx.volumes.detach(volumeId, subjectId)
-                await tx.volumes.move(volumeId, ['in-use'], 'available')
+                if (others === 0) await tx.volumes.move(volumeId, ['in-use'], 'available')
               })
+              if ((await state.volumes.get(volumeId))?.multiAttach === 1) await volumes.disks.endSharing(volumeId)
             }
           }
         },

@@ -39,7 +39,18 @@ export async function volumesOfInstance(
     )
   }
   const rows = await tx.volumes.many(left.map((attachment) => attachment.volumeId))
+  checkOneInstant(rows)
   return left.map(({ volumeId }) => rows.find((row) => row.id === volumeId)!)
+}
+
+/** Throws UnsupportedOperation for a volume that other instances may be writing: it has no instant with this one's others. */
+export function checkOneInstant(volumes: readonly Volume[]): void {
+  const shared = volumes.find((volume) => volume.multiAttach === 1)
+  if (!shared || volumes.length === 1) return
+  throw new KilnError(
+    'UnsupportedOperation',
+    `Volume '${shared.id}' is enabled for Multi-Attach and cannot be snapshotted at one instant with others: leave it out`,
+  )
 }
 
 function checkExcluded(

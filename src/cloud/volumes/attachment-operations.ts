@@ -60,7 +60,7 @@ export function attachOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
   }
 }
 
-export function detachOperation(deps: CloudDeps): OperationKind<DetachInput, unknown> {
+export function detachOperation(deps: CloudDeps, disks: VolumeDisks): OperationKind<DetachInput, unknown> {
   const { state, machines, locks } = deps
   return {
     kind: detachKind,
@@ -80,7 +80,10 @@ export function detachOperation(deps: CloudDeps): OperationKind<DetachInput, unk
       },
       {
         name: 'detached',
-        run: ({ subjectId: volumeId, input: { instanceId } }) => letGo(deps, volumeId, instanceId),
+        async run({ subjectId: volumeId, input: { instanceId } }) {
+          await letGo(deps, volumeId, instanceId)
+          if ((await state.volumes.get(volumeId))?.multiAttach === 1) await disks.endSharing(volumeId)
+        },
       },
     ],
     async fail({ subjectId: volumeId, input: { instanceId }, log }, { step, message }) {

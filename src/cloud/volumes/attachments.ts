@@ -26,7 +26,7 @@ export class VolumeAttachments {
     this.#deps = deps
     this.#volumes = volumes
     deps.operations.register(attachOperation(deps, volumes.disks))
-    deps.operations.register(detachOperation(deps))
+    deps.operations.register(detachOperation(deps, volumes.disks))
   }
 
   /** The attachment, `attaching`; a running guest sees the disk a moment later. */
@@ -46,11 +46,19 @@ export class VolumeAttachments {
     const attachment = await state.transaction(async (tx) => {
       const volume = await this.#volumes.get(scope, volumeId, tx)
       const instance = await ownedInstance(tx, scope, instanceId)
-      checkPair(volume, instance)
+      const others = await tx.volumes.attachmentsOfVolumes([volumeId])
+      checkPair(volume, instance, others)
+      if (volume.multiAttach === 1 && deviceName === instance.rootDeviceName) {
+        throw new KilnError(
+          'InvalidParameterValue',
+          `Volume '${volumeId}' is enabled for Multi-Attach and cannot be the root of an instance: device ${deviceName}`,
+        )
+      }
       const present = await tx.volumes.attachmentsOfInstances([instanceId])
       const link = { volumeId, instanceId, deviceName, slot: freeSlot(instance, present, deviceName) }
       const row = { ...link, state: 'attaching', deleteOnTermination: 0, attachedAt: clock.now() } as const
-      if (!(await tx.volumes.move(volumeId, ['available'], 'in-use'))) throw alreadyAttached(volumeId)
+      const from = volume.multiAttach === 1 ? (['available', 'in-use'] as const) : (['available'] as const)
+      if (!(await tx.volumes.move(volumeId, from, 'in-use'))) throw alreadyAttached(volumeId)
       await tx.volumes.attach(row)
       await operations.enqueue(tx, { kind: attachKind, subjectId: volumeId, ...scope, input: { instanceId } })
       return row
@@ -97,6 +105,12 @@ export class VolumeAttachments {
     if (attachments.length === 0) {
       throw new KilnError('IncorrectState', `Volume '${volumeId}' is in the '${volume.state}' state.`)
     }
+    if (attachments.length > 1 && instanceId === null) {
+      throw new KilnError(
+        'MissingParameter',
+        `The request must contain the parameter InstanceId: volume '${volumeId}' is attached to several instances`,
+      )
+    }
     const found = attachments.find(
       (row) =>
         (instance === undefined || row.instanceId === instance.id) &&
@@ -120,9 +134,18 @@ export class VolumeAttachments {
   }
 }
 
-function checkPair(volume: Volume, instance: Instance): void {
-  if (volume.state === 'in-use') throw alreadyAttached(volume.id)
-  if (volume.state !== 'available') throw new KilnError('IncorrectState', `${volume.id} is not 'available'.`)
+function checkPair(volume: Volume, instance: Instance, others: readonly VolumeAttachment[]): void {
+  const isShared = volume.multiAttach === 1 && others.length > 0
+  if (volume.state === 'in-use' && !isShared) throw alreadyAttached(volume.id)
+  if (others.some((row) => row.instanceId === instance.id)) throw alreadyAttached(volume.id)
+  if (others.length >= limits.instancesPerVolume) {
+    throw new KilnError(
+      'AttachmentLimitExceeded',
+      `The volume '${volume.id}' is attached to as many instances as it can be: ${limits.instancesPerVolume}`,
+    )
+  }
+  if (volume.state !== 'available' && volume.state !== 'in-use')
+    throw new KilnError('IncorrectState', `${volume.id} is not 'available'.`)
   if (instance.state !== 'running' && instance.state !== 'stopped') {
     throw new KilnError('IncorrectState', `Instance '${instance.id}' is not 'running'.`)
   }

@@ -14,7 +14,7 @@ import type { Volume } from '../../state/volumes.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import { layerFileName } from './volume-disks.ts'
-import { volumeParameters, volumeShape } from './volume-types.ts'
+import { checkMultiAttach, volumeParameters, volumeShape } from './volume-types.ts'
 import type { Volumes } from './volumes.ts'
 
 export interface CopyVolumeRequest {
@@ -23,6 +23,7 @@ export interface CopyVolumeRequest {
   volumeType: string | null
   iops: number | null
   throughput: number | null
+  multiAttach: boolean
   tags: readonly Tag[]
   clientToken?: ClientToken
 }
@@ -51,12 +52,14 @@ export class VolumeCopies {
       const source = await this.#volumes.get(scope, sourceVolumeId, tx)
       checkSource(source)
       const shape = volumeShape({ ...request, sizeGib: sizeOf(request, source) }, volumeParameters)
+      if (request.multiAttach) checkMultiAttach(shape.volumeType)
       // What the source may still read of the store must stay for the copy as well.
       const { zone, baseRoot, hydratedAt, encrypted, dataKeyId, baseDataKeyId } = source
       // The frozen files are encrypted under the source's data key, so the copy is of its lineage.
       const sealing = { encrypted, dataKeyId, baseDataKeyId }
-      const origin = { ...sealing, zone, snapshotId: null, baseRoot, hydratedAt, sourceVolumeId }
-      const copyId = await this.#volumes.insertNew(tx, scope, { ...shape, ...origin }, 'creating')
+      const multiAttach = request.multiAttach ? 1 : 0
+      const origin = { zone, snapshotId: null, baseRoot, hydratedAt, sourceVolumeId, multiAttach } as const
+      const copyId = await this.#volumes.insertNew(tx, scope, { ...shape, ...sealing, ...origin }, 'creating')
       await tx.tags.put({ id: copyId, type: 'volume', ...scope }, tags)
       await operations.enqueue(tx, { kind: copyVolumeKind, subjectId: copyId, ...scope, input: { sourceVolumeId } })
       return [copyId]

@@ -9,7 +9,7 @@ import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import type { Snapshot, Snapshots } from '../snapshots/snapshots.ts'
 import { checkInitializationRate, enqueueInitialization } from './initialization.ts'
-import { volumeParameters, volumeShape } from './volume-types.ts'
+import { checkMultiAttach, volumeParameters, volumeShape } from './volume-types.ts'
 import type { Volumes } from './volumes.ts'
 
 export interface CreateVolumeRequest {
@@ -21,6 +21,7 @@ export interface CreateVolumeRequest {
   throughput: number | null
   initializationRate: number | null
   encryption: EncryptionWish
+  multiAttach: boolean
   tags: readonly Tag[]
   clientToken?: ClientToken
 }
@@ -53,13 +54,15 @@ export class VolumeCreations {
     }
     const snapshot = snapshotId === null ? undefined : await this.#source(scope, snapshotId)
     const shape = volumeShape({ ...request, sizeGib: sizeOf(request, snapshot) }, volumeParameters)
+    if (request.multiAttach) checkMultiAttach(shape.volumeType)
     const keyId = await this.#encryption.keyForVolume(scope, request.encryption, snapshot)
     const [id] = await createOnce(this.#deps, scope, 'CreateVolume', request.clientToken, async (tx) => {
       const present = snapshotId === null ? undefined : await tx.snapshots.get(snapshotId)
       if (snapshotId !== null && present?.state !== 'completed') throw notThere(snapshotId)
       const sealing = await this.#encryption.volumeColumns(tx, keyId, present)
       const origin = { snapshotId, baseRoot: present?.rootHash ?? null, initializationRate }
-      const about = { ...shape, ...sealing, ...origin, zone }
+      const multiAttach = request.multiAttach ? 1 : 0
+      const about = { ...shape, ...sealing, ...origin, zone, multiAttach } as const
       const volumeId = await this.#volumes.insertNew(tx, scope, about, 'creating')
       await tx.tags.put({ id: volumeId, type: 'volume', ...scope }, tags)
       await operations.enqueue(tx, { kind: createVolumeKind, subjectId: volumeId, ...scope, input: {} })

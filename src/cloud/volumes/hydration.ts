@@ -112,7 +112,12 @@ function hydrateOperation(
         name: 'switch',
         async run({ input: { volumeId } }) {
           return await disks.holding(volumeId, async (instanceId) => {
-            if (!(await lazy(volumeId))) return
+            const volume = await lazy(volumeId)
+            if (!volume) return
+            if (volume.multiAttach === 1 && (await deps.sharedDisks.isServed(volumeId))) {
+              const chain = { ...(await disks.chain(volume)), base: disks.localBase(volumeId) }
+              await deps.sharedDisks.localizeBase(volumeId, chain)
+            }
             const [attachment] = await state.volumes.attachmentsOfVolumes([volumeId])
             // Whether the machine has the disk is settled in a moment.
             if (attachment?.state === 'attaching' || attachment?.state === 'detaching')

@@ -2,12 +2,13 @@
 import { KilnError } from '../../lib/errors.ts'
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { ListRequest, Page } from '../../state/listing.ts'
+import type { Flag } from '../../state/schema.ts'
 import type { VolumeModification } from '../../state/volume-modifications.ts'
 import type { Volume } from '../../state/volumes.ts'
 import { listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { volumeLimits } from './volume-limits.ts'
-import { isProvisioned, type VolumeShape, volumeParameters, volumeShape } from './volume-types.ts'
+import { checkMultiAttach, isProvisioned, type VolumeShape, volumeParameters, volumeShape } from './volume-types.ts'
 import type { Volumes } from './volumes.ts'
 
 export interface ModifyVolumeRequest {
@@ -16,6 +17,7 @@ export interface ModifyVolumeRequest {
   volumeType: string | null
   iops: number | null
   throughput: number | null
+  multiAttach: boolean | null
 }
 
 const modifyKind = 'modify-volume'
@@ -42,7 +44,10 @@ export class VolumeModifications {
       if (before?.state === 'modifying') {
         throw new KilnError('IncorrectModificationState', `Volume ${volumeId} is being modified already.`)
       }
-      const row = { ...modificationOf(volume, targetOf(volume, request)), startedAt: clock.now() }
+      const target = targetOf(volume, request)
+      const multiAttach = multiAttachOf(volume, target, request)
+      const row = { ...modificationOf(volume, target), targetMultiAttach: multiAttach, startedAt: clock.now() }
+      await tx.volumes.update(volumeId, { multiAttach })
       await tx.volumeModifications.put(row)
       await operations.enqueue(tx, { kind: modifyKind, subjectId: volumeId, ...scope, input: {} })
       return row
@@ -87,7 +92,36 @@ function targetOf(volume: Volume, { sizeGib, volumeType, iops, throughput }: Mod
   )
 }
 
-function modificationOf(volume: Volume, target: VolumeShape): Omit<VolumeModification, 'startedAt'> {
+/** Source: "Attach an EBS volume to multiple EC2 instances using Multi-Attach" in the EBS user guide. */
+function multiAttachOf(volume: Volume, target: VolumeShape, { multiAttach }: ModifyVolumeRequest): Flag {
+  const { id, volumeType, state } = volume
+  const wanted = multiAttach ?? volume.multiAttach === 1
+  if (wanted) checkMultiAttach(target.volumeType)
+  if (wanted && volume.multiAttach === 1 && target.volumeType !== volumeType) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      `The type of '${id}', enabled for Multi-Attach, cannot be changed`,
+    )
+  }
+  if (wanted !== (volume.multiAttach === 1)) {
+    if (target.volumeType !== 'io2') {
+      throw new KilnError('InvalidParameterCombination', 'Multi-Attach can be changed after creation for io2 only')
+    }
+    if (state !== 'available') throw new KilnError('IncorrectState', `Volume '${id}' is attached: detach it first`)
+  }
+  if (wanted && state === 'in-use' && target.sizeGib > volume.sizeGib) {
+    throw new KilnError(
+      'UnsupportedOperation',
+      `Volume '${id}' is enabled for Multi-Attach and can grow (Size) only while no instance has it`,
+    )
+  }
+  return wanted ? 1 : 0
+}
+
+function modificationOf(
+  volume: Volume,
+  target: VolumeShape,
+): Omit<VolumeModification, 'startedAt' | 'targetMultiAttach'> {
   return {
     volumeId: volume.id,
     state: 'modifying',
@@ -96,6 +130,7 @@ function modificationOf(volume: Volume, target: VolumeShape): Omit<VolumeModific
     originalType: volume.volumeType,
     originalIops: volume.iops,
     originalThroughput: volume.throughput,
+    originalMultiAttach: volume.multiAttach,
     targetSizeGib: target.sizeGib,
     targetType: target.volumeType,
     targetIops: target.iops,
@@ -109,7 +144,11 @@ function modifyOperation(deps: CloudDeps, volumes: Volumes): OperationKind<Recor
 
   /** What the running guest may do from now on. */
   async function applyLimits(volume: Volume, instanceId: string | null): Promise<void> {
-    if (!deps.enforcesVolumeLimits || instanceId === null) return
+    if (!deps.enforcesVolumeLimits) return
+    if (volume.multiAttach === 1 && (await deps.sharedDisks.isServed(volume.id))) {
+      await deps.sharedDisks.limit(volume.id, volumeLimits(volume))
+    }
+    if (instanceId === null) return
     if ((await machines.inspect(instanceId)).state === 'absent') return
     await machines.limitDisk(instanceId, volume.id, volumeLimits(volume))
   }

@@ -14,10 +14,13 @@ import { OperationFailure } from '../../operations/operation.ts'
 import type { Volume, VolumeLayer } from '../../state/volumes.ts'
 import type { CloudDeps } from '../deps.ts'
 import { blockKeyOf, diskKeyOf } from '../encryption/data-keys.ts'
-import type { DiskChain, MachineDisk } from '../ports.ts'
+import type { DiskChain, DiskLimits, MachineDisk, ServedBase } from '../ports.ts'
 import { volumeLimits } from './volume-limits.ts'
 
 export const gib = 1024 ** 3
+
+/** What a machine opens of a disk that is served to it. */
+const nothingToOpen: DiskChain = { base: null, layers: [], key: null }
 
 export interface FreezeRequest {
   volumeId: string
@@ -64,18 +67,42 @@ export class VolumeDisks {
     return await this.#deps.locks.hold(volumeId, async () => {
       const volume = await this.#deps.state.volumes.get(volumeId)
       if (!volume) throw new OperationFailure(`volume ${volumeId} is gone`)
-      const limits = this.#deps.enforcesVolumeLimits ? volumeLimits(volume) : null
-      return { volumeId, slot, chain: await this.chain(volume), limits }
+      if (volume.multiAttach === 1)
+        return { volumeId, slot, chain: nothingToOpen, shared: await this.serveHeld(volume) }
+      return { volumeId, slot, chain: await this.chain(volume), limits: this.#limitsOf(volume) }
+    })
+  }
+
+  #limitsOf(volume: Volume): DiskLimits | null {
+    return this.#deps.enforcesVolumeLimits ? volumeLimits(volume) : null
+  }
+
+  /** Serves a volume to all instances that have it. For a caller that holds the volume's lock. */
+  async serveHeld(volume: Volume): Promise<ServedBase> {
+    const { sharedDisks } = this.#deps
+    const disk = { volumeId: volume.id, chain: await this.chain(volume), limits: this.#limitsOf(volume) }
+    return await sharedDisks.serve(disk)
+  }
+
+  /** Ends serving a volume that no instance has any more. */
+  async endSharing(volumeId: string): Promise<void> {
+    const { state, locks, sharedDisks } = this.#deps
+    await locks.hold(volumeId, async () => {
+      const [attachment] = await state.volumes.attachmentsOfVolumes([volumeId])
+      if (!attachment) await sharedDisks.end(volumeId)
     })
   }
 
   /**
    * Does something about a volume while nobody else does, and tells which instance has it. An attachment that comes or
-   * goes meanwhile is waited for.
+   * goes meanwhile is waited for. A volume that several may have is nobody's.
    */
   async holding<T>(volumeId: string, work: (instanceId: string | null) => Promise<T>): Promise<T> {
     const { state, locks } = this.#deps
-    const holder = async () => (await state.volumes.attachmentsOfVolumes([volumeId]))[0]?.instanceId ?? null
+    const holder = async () => {
+      if ((await state.volumes.get(volumeId))?.multiAttach === 1) return null
+      return (await state.volumes.attachmentsOfVolumes([volumeId]))[0]?.instanceId ?? null
+    }
     for (;;) {
       const instanceId = await holder()
       const done = await locks.hold(instanceId ?? volumeId, async () =>
@@ -156,6 +183,9 @@ export class VolumeDisks {
    * nothing.
    */
   async freeze(instanceId: string, requests: readonly FreezeRequest[]): Promise<void> {
+    const [only, ...others] = requests
+    const isShared = only && (await this.#deps.state.volumes.get(only.volumeId))?.multiAttach === 1
+    if (isShared && others.length === 0) return await this.freezeOne(only)
     await this.#deps.locks.hold(instanceId, () => this.freezeHeld(instanceId, requests))
   }
 
@@ -166,10 +196,13 @@ export class VolumeDisks {
 
   /** {@link freeze} for a caller that holds the instance's or the volume's lock. */
   async freezeHeld(instanceId: string | null, requests: readonly FreezeRequest[]): Promise<void> {
-    const { state, machines, quiescesGuests, log } = this.#deps
+    const { state, machines, sharedDisks, quiescesGuests, log } = this.#deps
     const volumeIds = requests.map((request) => request.volumeId)
     const attachments = await state.volumes.attachmentsOfVolumes(volumeIds)
+    const shared = new Set((await state.volumes.many(volumeIds)).filter((row) => row.multiAttach).map((row) => row.id))
+    // One that several instances have is frozen for all of them, and alone.
     const isHere = (volumeId: string) =>
+      (instanceId === null && shared.has(volumeId)) ||
       (attachments.find((row) => row.volumeId === volumeId)?.instanceId ?? null) === instanceId
     // New layers need their keys: without these nothing is begun.
     for (const volume of await state.volumes.many(volumeIds.filter(isHere))) await diskKeyOf(this.#deps, volume)
@@ -197,6 +230,12 @@ export class VolumeDisks {
       await this.#ensureFiles(volume, layers)
       tops.push({ volumeId: volume.id, newLayerPath: this.pathOf(layers.at(-1)!) })
     }
+    if (instanceId === null) {
+      const served = tops.filter(({ volumeId }) => shared.has(volumeId))
+      for (const { volumeId, newLayerPath } of served) {
+        if (await sharedDisks.isServed(volumeId)) await sharedDisks.freeze(volumeId, newLayerPath)
+      }
+    }
     if (instanceId === null || tops.length === 0) return
     const status = await machines.inspect(instanceId)
     if (status.state === 'absent') return
@@ -209,12 +248,15 @@ export class VolumeDisks {
    * caller that holds the instance's or the volume's lock; may be repeated.
    */
   async growHeld(instanceId: string | null, volumeId: string): Promise<void> {
-    const { state, machines, disks } = this.#deps
+    const { state, machines, disks, sharedDisks } = this.#deps
     const modification = await state.volumeModifications.get(volumeId)
     const volume = await state.volumes.get(volumeId)
     if (modification?.state !== 'modifying' || !volume) return
     const { targetSizeGib: sizeGib } = modification
     if (sizeGib <= volume.sizeGib) return
+    if (volume.multiAttach === 1 && (await sharedDisks.isServed(volumeId))) {
+      throw new OperationFailure(`volume ${volumeId} can grow only while no instance has it`)
+    }
     const layers = await state.volumes.layers(volumeId)
     await this.#ensureFiles(volume, layers)
     const isHeld = instanceId !== null && (await machines.inspect(instanceId)).state !== 'absent'

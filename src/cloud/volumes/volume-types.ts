@@ -136,3 +136,12 @@ function throughputOf(type: string, rules: VolumeType, throughput: number | null
   }
   return throughput
 }
+
+/** Throws unless several instances may have a volume of that type at once. */
+export function checkMultiAttach(volumeType: string): void {
+  if (volumeType === 'io1' || volumeType === 'io2') return
+  throw new KilnError(
+    'InvalidParameterCombination',
+    `The parameter MultiAttachEnabled is for io1 and io2 volumes, and not for ${volumeType}`,
+  )
+}

@@ -21,6 +21,7 @@ export interface NewVolume extends VolumeShape, VolumeEncryption {
   /** The volume that it is a copy of. */
   sourceVolumeId?: string
   fastRestored?: Flag
+  multiAttach?: Flag
   hydratedAt?: number | null
 }
 
@@ -150,7 +151,8 @@ export class Volumes {
 
   /** Removes the rows and the files of a volume that nothing uses. May be repeated. */
   async destroy(id: string): Promise<void> {
-    const { state } = this.#deps
+    const { state, sharedDisks } = this.#deps
+    if ((await state.volumes.get(id))?.multiAttach === 1) await sharedDisks.end(id)
     await state.transaction(async (tx) => {
       await tx.tags.removeAll(id)
       await tx.volumes.remove(id)
@@ -165,6 +167,7 @@ const newVolume = {
   sourceVolumeId: null,
   initializationRate: null,
   fastRestored: 0,
+  multiAttach: 0,
 } as const
 
 const notFound = (id: string) => new KilnError('InvalidVolume.NotFound', `The volume '${id}' does not exist.`)

@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { limits } from '../../lib/limits.ts'
 import type { NicAttachment } from '../../network/driver.ts'
 import type { MachineDisk, MachineSpec } from '../driver.ts'
-import { writableChain } from './disk-chain.ts'
+import { machineNodes } from './disk-chain.ts'
 import { diskDevice } from './disk-device.ts'
 import { secretArguments, secretsOf } from './disk-secrets.ts'
 import { agentChardev, agentPortName } from './guest-agent.ts'
@@ -155,10 +155,7 @@ function rootPort(slot: number): string {
 function disk(disk: MachineDisk): string[][] {
   const { driver, ...options } = diskDevice(disk)
   const device = [driver, ...Object.entries(options).map(([name, value]) => `${name}=${value}`)].join(',')
-  return [
-    ...writableChain(disk.volumeId, disk.chain).map((node) => ['-blockdev', JSON.stringify(node)]),
-    ['-device', device],
-  ]
+  return [...machineNodes(disk).map((node) => ['-blockdev', JSON.stringify(node)]), ['-device', device]]
 }
 
 function sandbox(attachment: NicAttachment, host: HostFacts): string[][] {

@@ -6,7 +6,7 @@
  * QEMU allows 31 characters: 20 of the volume's serial, a dot, 8 of the path's hash, `-f` for the layer's file.
  */
 import { createHash } from 'node:crypto'
-import type { DiskChain } from '../driver.ts'
+import type { DiskChain, MachineDisk, ServedBase } from '../driver.ts'
 
 /** One object of QMP's `BlockdevOptions`. */
 export type BlockNode = Readonly<Record<string, unknown>> & { driver: string; 'node-name': string }
@@ -115,12 +115,16 @@ export function baseNode(volumeId: string, base: NonNullable<DiskChain['base']>,
   return {
     driver: 'nbd',
     ...common,
-    server: { type: 'unix', path: base.socketPath },
-    export: base.exportName,
-    'reconnect-delay': reconnectSeconds,
-    'open-timeout': openTimeoutSeconds,
+    ...serverOptions(base),
   }
 }
+
+const serverOptions = ({ socketPath, exportName }: ServedBase) => ({
+  server: { type: 'unix', path: socketPath },
+  export: exportName,
+  'reconnect-delay': reconnectSeconds,
+  'open-timeout': openTimeoutSeconds,
+})
 
 /**
  * The nodes of a machine's disk, each after what it stands on; the device uses the last. Over a served base lies a
@@ -135,6 +139,14 @@ export function writableChain(volumeId: string, chain: DiskChain): BlockNode[] {
     nodes.push({ driver: 'copy-on-read', 'node-name': copyOnReadName(volumeId), file, discard: 'unmap' })
   }
   return [...nodes, deviceNode(volumeId, nodes.at(-1)!['node-name'])]
+}
+
+/** The nodes of a disk that a machine uses; the device uses the last. */
+export function machineNodes({ volumeId, chain, shared }: MachineDisk): BlockNode[] {
+  if (!shared) return writableChain(volumeId, chain)
+  const name = `${diskSerial(volumeId)}.shared`
+  const node = { driver: 'nbd', 'node-name': name, discard: 'unmap', ...serverOptions(shared) }
+  return [node, deviceNode(volumeId, name)]
 }
 
 export const copyOnReadName = (volumeId: string) => `${diskSerial(volumeId)}.cor`

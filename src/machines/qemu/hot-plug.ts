@@ -1,7 +1,7 @@
 /** Disks that come, go, grow and are held back while the machine runs. Everything here may be asked for again. */
 import { type Clock, waitFor } from '../../lib/clock.ts'
 import { messageOf } from '../../lib/errors.ts'
-import type { DiskLimits, MachineDisk } from '../driver.ts'
+import type { DiskChain, DiskLimits, MachineDisk } from '../driver.ts'
 import {
   baseNode,
   baseNodeName,
@@ -13,8 +13,8 @@ import {
   isLayerNode,
   isNodeOf,
   layerNodeName,
+  machineNodes,
   reopened,
-  writableChain,
   writableLayer,
 } from './disk-chain.ts'
 import { devicePathOfIo, diskDevice, peripheralPath } from './disk-device.ts'
@@ -50,7 +50,7 @@ export async function plugDisk(qmp: QmpConnection, disk: MachineDisk): Promise<v
   await release(qmp, volumeId)
   try {
     if (chain.key) await addSecret(qmp, { volumeId, key: chain.key })
-    for (const node of writableChain(volumeId, chain)) await qmp.execute('blockdev-add', node, openTimeoutMs)
+    for (const node of machineNodes(disk)) await qmp.execute('blockdev-add', node, openTimeoutMs)
     await qmp.execute('device_add', diskDevice(disk))
     if (disk.limits) await limitDisk(qmp, volumeId, disk.limits)
   } catch (error) {
@@ -129,9 +129,17 @@ export async function limitDisk(qmp: QmpConnection, volumeId: string, limits: Di
  * that is local anyway.
  */
 export async function localizeBase(qmp: QmpConnection, { volumeId, chain }: MachineDisk): Promise<void> {
-  const { base, layers, key } = chain
-  if (!base || !('path' in base)) throw new Error(`${volumeId} has no local base`)
   if (!(await isPlugged(qmp, volumeId))) throw new Error(`the machine has no disk ${volumeId}`)
+  await switchBase(qmp, volumeId, chain)
+}
+
+/** The same for whoever holds the disk's files, be it a machine or not. */
+export async function switchBase(
+  qmp: QmpConnection,
+  volumeId: string,
+  { base, layers, key }: DiskChain,
+): Promise<void> {
+  if (!base || !('path' in base)) throw new Error(`${volumeId} has no local base`)
   const served = baseNodeName(volumeId, { socketPath: '', exportName: '' })
   if (!(await hasNode(qmp, served))) return
   const local = baseNodeName(volumeId, base)

@@ -41,8 +41,7 @@ export async function startDiskServer(spec: DiskServerSpec, clock: Clock): Promi
   const top = nodes.at(-1)!['node-name']
   const access = isWritable ? 'writable=on' : 'writable=off,allocation-depth=on'
   const args = [
-    ['--pidfile', `${place}.pid`],
-    ['--chardev', `socket,id=qmp,path=${escaped(`${place}.qmp`)},server=on,wait=off`, '--monitor', 'chardev=qmp'],
+    ...controlArguments(place),
     ...secretArguments('--object', secrets),
     ...nodes.map((node) => ['--blockdev', JSON.stringify(node)]),
     ['--nbd-server', `addr.type=unix,addr.path=${escaped(serverSocket(place))}`],
@@ -54,7 +53,7 @@ export async function startDiskServer(spec: DiskServerSpec, clock: Clock): Promi
   try {
     const server = await startDetached('setpriv', bound, { logPath: `${place}.log`, inherits: inherited.fds })
     try {
-      const qmp = await connect(clock, server, `${place}.qmp`)
+      const qmp = await connectToServer(clock, server, place)
       if (!qmp) throw new Error((await readFile(`${place}.log`, 'utf8')).trim() || 'it ended without a word')
       try {
         await checkSize(qmp, top, sizeBytes)
@@ -71,8 +70,21 @@ export async function startDiskServer(spec: DiskServerSpec, clock: Clock): Promi
   }
 }
 
+/** Where it says its process id and takes QMP. */
+export function controlArguments(place: string): string[][] {
+  return [
+    ['--pidfile', `${place}.pid`],
+    ['--chardev', `socket,id=qmp,path=${escaped(`${place}.qmp`)},server=on,wait=off`, '--monitor', 'chardev=qmp'],
+  ]
+}
+
 /** The server greets once everything that it was told is done; undefined when it ended instead. */
-async function connect(clock: Clock, server: ProcessRef, socketPath: string): Promise<QmpConnection | undefined> {
+export async function connectToServer(
+  clock: Clock,
+  server: ProcessRef,
+  place: string,
+): Promise<QmpConnection | undefined> {
+  const socketPath = `${place}.qmp`
   const attempt = async () => {
     if (!isAlive(server)) return 'ended' as const
     return await QmpConnection.connect(socketPath, { clock, timeoutMs: startTimeoutMs }).catch(() => undefined)

@@ -67,5 +67,14 @@ async function addVolumeColumns(db: Kysely<any>): Promise<void> {
   await alter()
     .addColumn('fastRestored', 'integer', (c) => c.notNull().defaultTo(0))
     .execute()
+  await alter()
+    .addColumn('multiAttach', 'integer', (c) => c.notNull().defaultTo(0))
+    .execute()
+  for (const column of ['originalMultiAttach', 'targetMultiAttach']) {
+    await db.schema
+      .alterTable('volumeModifications')
+      .addColumn(column, 'integer', (c) => c.notNull().defaultTo(0))
+      .execute()
+  }
   await db.schema.createIndex('volumesBySource').on('volumes').columns(['sourceVolumeId', 'state']).execute()
 }

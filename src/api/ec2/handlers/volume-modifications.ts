@@ -12,13 +12,12 @@ type Modification = Awaited<ReturnType<Cloud['volumeModifications']['modify']>>
 
 export const volumeModificationHandlers: Ec2Handlers<Cloud> = {
   async ModifyVolume(input, context) {
-    refuseGiven({ MultiAttachEnabled: input.MultiAttachEnabled })
     const volumeId = readId('volume', input.VolumeId!)
-    const { Size, VolumeType: volumeType, Iops, Throughput } = input
-    if (Size === undefined && volumeType === undefined && Iops === undefined && Throughput === undefined) {
+    const { Size, VolumeType: volumeType, Iops, Throughput, MultiAttachEnabled } = input
+    if ([Size, volumeType, Iops, Throughput, MultiAttachEnabled].every((wish) => wish === undefined)) {
       throw new KilnError(
         'MissingParameter',
-        'The request must contain at least one of the parameters Size, VolumeType, Iops and Throughput',
+        'The request must contain at least one of the parameters Size, VolumeType, Iops, Throughput and MultiAttachEnabled',
       )
     }
     const modification = await context.cloud.volumeModifications.modify(scopeOf(context), {
@@ -27,6 +26,7 @@ export const volumeModificationHandlers: Ec2Handlers<Cloud> = {
       volumeType: volumeType ?? null,
       iops: Iops ?? null,
       throughput: Throughput ?? null,
+      multiAttach: MultiAttachEnabled ?? null,
     })
     return { VolumeModification: ec2Modification(modification) }
   },
@@ -55,12 +55,12 @@ function ec2Modification(modification: Modification): Ec2VolumeModification {
     TargetIops: modification.targetIops ?? undefined,
     TargetVolumeType: modification.targetType as VolumeType,
     TargetThroughput: modification.targetThroughput ?? undefined,
-    TargetMultiAttachEnabled: false,
+    TargetMultiAttachEnabled: modification.targetMultiAttach === 1,
     OriginalSize: modification.originalSizeGib,
     OriginalIops: modification.originalIops ?? undefined,
     OriginalVolumeType: modification.originalType as VolumeType,
     OriginalThroughput: modification.originalThroughput ?? undefined,
-    OriginalMultiAttachEnabled: false,
+    OriginalMultiAttachEnabled: modification.originalMultiAttach === 1,
     Progress: modification.state === 'completed' ? 100 : 0,
     StartTime: new Date(modification.startedAt),
     EndTime: modification.endedAt === null ? undefined : new Date(modification.endedAt),

@@ -17,8 +17,8 @@ import { ec2Attachment } from './volume-attachments.ts'
 export const volumeHandlers: Ec2Handlers<Cloud> = {
   async CreateVolume(input, context) {
     const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
-    const { OutpostArn, MultiAttachEnabled, AvailabilityZoneId } = input
-    refuseGiven({ OutpostArn, MultiAttachEnabled, AvailabilityZoneId })
+    const { OutpostArn, AvailabilityZoneId } = input
+    refuseGiven({ OutpostArn, AvailabilityZoneId })
     if (!input.AvailabilityZone) {
       throw new KilnError('MissingParameter', 'The request must contain the parameter AvailabilityZone')
     }
@@ -31,6 +31,7 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
       throughput: input.Throughput ?? null,
       initializationRate: input.VolumeInitializationRate ?? null,
       encryption: readEncryption(input),
+      multiAttach: input.MultiAttachEnabled ?? false,
       tags,
       clientToken: readClientToken(input),
     })
@@ -39,14 +40,15 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
 
   async CopyVolumes(input, context) {
     const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
-    const { MultiAttachEnabled, Encrypted, KmsKeyId } = input
-    refuseGiven({ MultiAttachEnabled, Encrypted, KmsKeyId })
+    const { Encrypted, KmsKeyId } = input
+    refuseGiven({ Encrypted, KmsKeyId })
     const volume = await context.cloud.volumeCopies.create(scopeOf(context), {
       sourceVolumeId: readId('volume', input.SourceVolumeId!),
       sizeGib: input.Size ?? null,
       volumeType: input.VolumeType ?? null,
       iops: input.Iops ?? null,
       throughput: input.Throughput ?? null,
+      multiAttach: input.MultiAttachEnabled ?? false,
       tags,
       clientToken: readClientToken(input),
     })
@@ -91,7 +93,7 @@ function ec2Volume(volume: VolumeView, tags: readonly Tag[], arns: ReadonlyMap<s
     Iops: volume.iops ?? undefined,
     Throughput: volume.throughput ?? undefined,
     ...ec2Encryption(volume, arns),
-    MultiAttachEnabled: false,
+    MultiAttachEnabled: volume.multiAttach === 1,
     SourceVolumeId: volume.sourceVolumeId ?? undefined,
     VolumeInitializationRate: volume.initializationRate ?? undefined,
     FastRestored: volume.fastRestored === 1,
