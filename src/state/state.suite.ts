@@ -9,6 +9,7 @@ import { account, other, region, snapshot, snapshotTests } from './snapshots.sui
 import type { Snapshot } from './snapshots.ts'
 import type { State } from './state.ts'
 import { transferTests } from './transfers.suite.ts'
+import { volumeFeatureTests } from './volume-features.suite.ts'
 import { emptyLayer, volume, volumeTests } from './volumes.suite.ts'
 import type { Volume } from './volumes.ts'
 
@@ -279,6 +280,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
 
     volumeTests(() => state)
     transferTests(() => state)
+    volumeFeatureTests(() => state)
 
     test('a setting is made once', async () => {
       const values = await Promise.all(['x', 'y', 'z'].map((value) => state.settings.getOrMake('secret', () => value)))

@@ -11,6 +11,7 @@ interface VolumeUsage {
   sizeGib: number
   volumeType: string
   snapshotId: string | null
+  sourceVolumeId: string | null
   state: string
   layers: number
   isLazy: boolean
@@ -64,7 +65,7 @@ function readVolumeId(text: string): string {
 async function show(id: string, flags: { home: string; json?: boolean }): Promise<void> {
   const volume = await control<VolumeUsage>(await daemonOf(flags.home), `/_kiln/volumes/${id}`)
   if (flags.json) return printJson(volume)
-  const from = volume.snapshotId ?? 'no snapshot'
+  const from = volume.snapshotId ?? (volume.sourceVolumeId ? `a copy of ${volume.sourceVolumeId}` : 'no snapshot')
   print(
     facts([
       ['volume', volume.id],

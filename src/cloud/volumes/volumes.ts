@@ -30,7 +30,10 @@ export interface VolumeView extends Volume {
 }
 
 export interface VolumeUsage
-  extends Pick<Volume, 'id' | 'accountId' | 'region' | 'zone' | 'sizeGib' | 'volumeType' | 'snapshotId' | 'state'> {
+  extends Pick<
+    Volume,
+    'id' | 'accountId' | 'region' | 'zone' | 'sizeGib' | 'volumeType' | 'snapshotId' | 'sourceVolumeId' | 'state'
+  > {
   layers: number
   /** Whether a snapshot still lies under it. */
   isLazy: boolean
@@ -103,7 +106,7 @@ export class Volumes {
   /** What a volume takes on this host, and what it had served from its snapshot: for whoever runs this Kiln. */
   async usage(id: string): Promise<VolumeUsage> {
     const volume = await this.any(id)
-    const { accountId, region, zone, sizeGib, volumeType, snapshotId, state } = volume
+    const { accountId, region, zone, sizeGib, volumeType, snapshotId, sourceVolumeId, state } = volume
     const layers = (await this.#deps.state.volumes.layers(id)).length
     const isLazy = volume.baseRoot !== null && volume.hydratedAt === null
     const [underway] = await this.#deps.state.operations.unfinishedOf(hydrationOf(id))
@@ -111,7 +114,8 @@ export class Volumes {
     const usage = { ...(await this.disks.usage(id)), hydrationPercent }
     const attachments = await this.#deps.state.volumes.attachmentsOfVolumes([id])
     const attachedTo = attachments.map(({ instanceId, deviceName }) => ({ instanceId, deviceName }))
-    return { id, accountId, region, zone, sizeGib, volumeType, snapshotId, state, layers, isLazy, ...usage, attachedTo }
+    const about = { id, accountId, region, zone, sizeGib, volumeType, snapshotId, sourceVolumeId, state }
+    return { ...about, layers, isLazy, ...usage, attachedTo }
   }
 
   /** Throws VolumeInUse while it is attached, IncorrectState when it is neither attached nor available. */
