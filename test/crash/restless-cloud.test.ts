@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { afterEach, expect, test } from 'vitest'
+import { blockKeyOf } from '../../src/cloud/encryption/data-keys.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { messageOf } from '../../src/lib/errors.ts'
 import { newId } from '../../src/lib/ids.ts'
@@ -68,6 +69,18 @@ test('nothing is half done after any number of crashes', async () => {
   expect(found.instances, `seed ${seed}`).toBeGreaterThan(0)
 })
 
+/** Reads blocks of a snapshot as whoever has its key: none may be in the clear in an encrypted one, nor sealed in another. */
+async function opensWithItsKey(
+  deps: TestCloud['deps'],
+  snapshot: { accountId: string; region: string; root: string; dataKeyId: string | null },
+): Promise<void> {
+  const { accountId, region, root, dataKeyId } = snapshot
+  const sealKey = await blockKeyOf(deps, accountId, dataKeyId)
+  const { contents } = deps.blocks
+  const { items } = await contents.blocksFrom({ region, root, fromIndex: 0, limit: 100 })
+  for (const { hash } of items) await contents.read(region, hash, sealKey)
+}
+
 /** Everything that does not fit together, in words. */
 async function check({ deps, cloud }: TestCloud): Promise<{ found: { instances: number }; broken: string[] }> {
   const { state, machines, blocks, volumesDir } = deps
@@ -123,11 +136,16 @@ async function check({ deps, cloud }: TestCloud): Promise<{ found: { instances: 
   )
   expectThat(folders !== undefined, 'folders of volumes that are no more')
   const snapshots = (await cloud.snapshots.list(scope, { owners: [scope.accountId] })).items
-  for (const { id, state: is, rootHash, region } of snapshots) {
+  for (const { id, state: is, rootHash, region, accountId, dataKeyId } of snapshots) {
     expectThat(is === 'completed' || is === 'error', `${id} is still ${is}`)
     if (is !== 'completed') continue
     const flaw = await blocks.verify({ region, root: rootHash! }).then(() => null, messageOf)
     expectThat(flaw === null, `${id} is completed, but cannot be read: ${flaw}`)
+    const opened = await opensWithItsKey(deps, { accountId, region, root: rootHash!, dataKeyId }).then(
+      () => null,
+      messageOf,
+    )
+    expectThat(opened === null, `${id} does not open with its key: ${opened}`)
   }
   for (const image of (await cloud.images.list(scope, { owners: [scope.accountId] })).items) {
     expectThat(image.state === 'available' || image.state === 'failed', `${image.id} is still ${image.state}`)

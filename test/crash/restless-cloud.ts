@@ -34,7 +34,7 @@ async function launch(imageId: string): Promise<void> {
   const data = {
     deviceName: '/dev/sdf',
     noDevice: false,
-    ebs: { sizeGib: 1, deleteOnTermination: pick([true, false]) },
+    ebs: { sizeGib: 1, deleteOnTermination: pick([true, false]), encrypted: pick([undefined, true]) },
   }
   await cloud.launches.launch(scope, {
     ...{ imageId, instanceType: 't3.nano', minCount: 1, maxCount: 2, keyName: null, userData: null, zone: null },
@@ -72,9 +72,9 @@ const actions: (() => Promise<unknown>)[] = [
     const snapshots = (await cloud.snapshots.list(scope, {})).items.filter((row) => row.state === 'completed')
     const source = pick([null, pick(snapshots)])
     const shape = {
-      encryption: { encrypted: null, kmsKeyId: null },
       initializationRate: null,
       multiAttach: false,
+      encryption: { encrypted: pick([null, true]), kmsKeyId: null },
       volumeType: null,
       iops: null,
       throughput: null,
@@ -98,6 +98,11 @@ const actions: (() => Promise<unknown>)[] = [
     if (sizeGib > 8) return
     const rest = { volumeType: null, iops: null, throughput: null, multiAttach: null }
     await cloud.volumeModifications.modify(scope, { volumeId, sizeGib: sizeGib + 1, ...rest })
+  },
+  async () => {
+    const snapshots = (await cloud.snapshots.list(scope, {})).items.filter((row) => row.state === 'completed')
+    const request = { sourceRegion: scope.region, sourceSnapshotId: pick(snapshots).id, description: '', tags: [] }
+    await cloud.snapshots.copy(scope, { ...request, encryption: { encrypted: pick([null, true]), kmsKeyId: null } })
   },
   async () => cloud.hydration.hydrate(pick((await cloud.volumes.list(scope, {})).items)),
   async () => {

@@ -11,7 +11,7 @@ import botocore.exceptions
 endpoint = sys.argv[1]
 
 
-def client(service, account="111122223333", region="us-east-1"):
+def client(service, account="777788889999", region="us-east-1"):
     keys = {"aws_access_key_id": account, "aws_secret_access_key": "any"}
     return boto3.client(service, region_name=region, endpoint_url=endpoint, **keys)
 
