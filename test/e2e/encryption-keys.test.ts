@@ -2,16 +2,10 @@
 import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { CreateVolumeCommand, EC2Client } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { run } from '../../src/lib/programs.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
-const hasBoto3 = await run('python3', ['-c', 'import boto3']).then(
-  () => true,
-  () => false,
-)
 const account = '111122223333'
 let kiln: RunningKiln
 let folder: string
@@ -72,11 +66,6 @@ test.each([
   [['key', 'create', '--encryption', '--region', 'atlantis'], "There is no region 'atlantis'"],
 ])('%j is refused, and says why', async (args, why) => {
   await expect(kiln.command(...args)).rejects.toThrow(why)
-})
-
-test.skipIf(!hasBoto3)('the same through the KMS client of boto3', async () => {
-  const script = fileURLToPath(new URL('./keys.py', import.meta.url))
-  expect(await run('python3', [script, kiln.url])).toBe('keys: as they should be\n')
 })
 
 test('the master key lies in the file that was named, for its owner alone; without it nothing is served', async () => {

@@ -8,6 +8,7 @@ import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
 import { createApiServer } from '../../src/api/http/server.ts'
 import { createS3Service } from '../../src/api/s3/service.ts'
+import { createKmsService } from '../../src/api/kms/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { openTestCloud, type TestCloud, type TestCloudOptions } from './test-cloud.ts'
@@ -36,6 +37,7 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
         createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud }),
         createEbsService({ cloud: testCloud.cloud }),
         createS3Service({ cloud: testCloud.cloud, auth: { mode: 'open' }, clock }),
+        createKmsService({ cloud: testCloud.cloud }),
       ],
       auth: { mode: 'open' },
       control: async () => undefined,
