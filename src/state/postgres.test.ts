@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, test } from 'vitest'
+import { bucketSuite } from './buckets.suite.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
@@ -22,5 +23,8 @@ if (programs === undefined) {
     const open = () => openState({ url })
     stateSuite('PostgreSQL', open)
     snapshotUploadSuite('PostgreSQL', open)
+    bucketSuite('PostgreSQL that sorts as English does', async () =>
+      openState({ url: await server.createDatabase('english') }),
+    )
   })
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { Kysely, sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isDiskFull } from '../lib/errors.ts'
+import { bucketSuite } from './buckets.suite.ts'
 import { lockHome } from './home-lock.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { sqliteDialect } from './sqlite.ts'
@@ -19,6 +20,7 @@ afterEach(() => rmSync(folder, { recursive: true }))
 const open = () => openState({ sqlitePath: join(folder, 'kiln.db') })
 stateSuite('SQLite', open)
 snapshotUploadSuite('SQLite', open)
+bucketSuite('SQLite', open)
 
 test('a transaction that finds no room says so, leaves nothing, and later ones go on', async () => {
   const db = new Kysely<{ notes: { text: string } }>({ dialect: sqliteDialect(join(folder, 'small.db')) })

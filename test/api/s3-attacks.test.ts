@@ -1,5 +1,6 @@
 /** What S3 makes of those who mean harm, or go away. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
 import { beforeAll, describe, expect, test } from 'vitest'
@@ -35,7 +36,7 @@ async function raw(
   for (const piece of pieces) {
     if (socket.destroyed || answer !== '') break
     sentBytes += piece.length
-    if (!socket.write(piece)) await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve))
+    if (!socket.write(piece)) await Promise.race([once(socket, 'drain'), closed])
   }
   if (ends) socket.destroy()
   await closed
@@ -162,6 +163,27 @@ describe('bodies', () => {
     const { answer } = await raw(put('unknown', 'Transfer-Encoding: chunked'), ['3\r\nabc\r\n0\r\n\r\n'])
     expect([statusOf(answer), codeOf(answer)]).toEqual([411, 'MissingContentLength'])
   })
+})
+
+test('an object that finds no room is refused, and leaves nothing', async () => {
+  const { objects } = served().deps
+  const { write } = objects
+  async function* untilFull(source: AsyncIterable<Uint8Array>) {
+    for await (const piece of source) {
+      yield piece
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' })
+    }
+  }
+  const before = await files()
+  objects.write = (region, name, source) => write(region, name, untilFull(source))
+  try {
+    const put = s3.send(new PutObjectCommand({ Bucket, Key: 'no room', Body: Buffer.alloc(1_000_000) }))
+    expect(await refusalOf(put)).toBe('ServiceUnavailable 503')
+  } finally {
+    objects.write = write
+  }
+  await isMissing('no room')
+  expect(await files()).toEqual(before)
 })
 
 test('a reader that goes away lets go of what it read', async () => {

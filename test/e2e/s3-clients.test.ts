@@ -2,11 +2,12 @@
  * The tools that people have: AWS CLI, boto3, s3cmd, curl. Signatures are verified, so each of them also proves how it signs.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { homeAt } from '../../src/lib/home.ts'
 import { run } from '../../src/lib/programs.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
@@ -144,6 +145,22 @@ describe.skipIf(!hasS3cmd)(named('s3cmd', hasS3cmd, 's3cmd'), () => {
     await s3cmd('del', '--recursive', '--force', bucket)
     await s3cmd('rb', bucket)
   })
+})
+
+test.skipIf(!hasCurl || !hasAws)('an object of half a gigabyte goes in and out, and is never in memory', async () => {
+  const half = 512 * 1024 ** 2
+  const page = JSON.parse(await readFile(homeAt(kiln.home).daemonPath, 'utf8')) as { pid: number }
+  const peakBytes = async () =>
+    1024 * Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${page.pid}/status`, 'utf8'))![1])
+  const file = join(folder, 'half.bin')
+  await writeFile(file, '')
+  await truncate(file, half)
+  await aws('s3', 'mb', 's3://cli-large')
+  const before = await peakBytes()
+  await aws('s3api', 'put-object', '--bucket', 'cli-large', '--key', 'half', '--body', file)
+  const url = (await aws('s3', 'presign', 's3://cli-large/half')).trim()
+  expect(await curl('-o', '/dev/null', '-w', '%{size_download}', url)).toBe(String(half))
+  expect((await peakBytes()) - before).toBeLessThan(half / 2)
 })
 
 test.skipIf(!hasCurl)('without a signature nothing is written, and nothing private is read', async () => {

@@ -90,3 +90,49 @@ describe('a body signed chunk by chunk', () => {
     expect(await read(Buffer.from(`7fffffff;chunk-signature=${signatures[0]}\r\n`))).toEqual(incomplete)
   })
 })
+
+// The worked example of "Signature calculations for trailing headers (chunked uploads)" in the S3 API reference; its request's own signature is the seed.
+describe('a body signed chunk by chunk with trailing headers', () => {
+  const trailerLine = 'x-amz-checksum-crc32c:sOO8/Q==\r\n'
+  const parts = [
+    ['b474d8862b1487a5145d686f57f013e54db672cee1c953b3010fb58501ef5aa2', 65536],
+    ['1c1344b170168f8e65b41376b44b20fe354e373826ccbbe2c1d40a8cae51e5c7', 1024],
+    ['2ca2aba2005185cf7159c6277faf83795951dd77a3a99e6e65d5c9f85863f992', 0],
+  ] as const
+  const signature = 'd81f82fc3505edab99d459891051a732e8730629a2e4a59689829ca17fe2e435'
+  const whole = (trailer = trailerLine, last = `x-amz-trailer-signature:${signature}\r\n\r\n`) =>
+    Buffer.from(
+      parts
+        .map(
+          ([sign, size]) => `${size.toString(16)};chunk-signature=${sign}\r\n${'a'.repeat(size)}${size ? '\r\n' : ''}`,
+        )
+        .join('') +
+        trailer +
+        last,
+    )
+
+  async function readTrailed(bytes: Buffer): Promise<[string, Map<string, string>]> {
+    const trailers = new Map<string, string>()
+    const example = await seed()
+    const trailed = { ...example, signature: '106e2a8a18243abcf37539882f36619c00e2dfc72633413f02d3b74544bfeb8e' }
+    const found: Buffer[] = []
+    try {
+      const chunks = readChunks(inPieces(bytes, 1000), { seed: trailed, decodedBytes: 66560, trailers })
+      for await (const chunk of chunks) found.push(chunk)
+      return [`${Buffer.concat(found).length} bytes`, trailers]
+    } catch (error) {
+      return [(error as { code: string }).code, trailers]
+    }
+  }
+
+  test('reads as it was, and what trails is known', async () => {
+    expect(await readTrailed(whole())).toEqual(['66560 bytes', new Map([['x-amz-checksum-crc32c', 'sOO8/Q==']])])
+  })
+
+  test('is refused when what trails was changed, or is not signed', async () => {
+    const [changed] = await readTrailed(whole(trailerLine.replace('sOO8', 'sOO9')))
+    const [unsigned] = await readTrailed(whole(trailerLine, '\r\n'))
+    const [more] = await readTrailed(whole(`${trailerLine}x-amz-meta-a:b\r\n`))
+    expect([changed, unsigned, more]).toEqual(Array(3).fill('SignatureDoesNotMatch'))
+  })
+})

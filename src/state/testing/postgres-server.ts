@@ -6,8 +6,8 @@ import { join } from 'node:path'
 import { endProcess, run, startDetached } from '../../lib/programs.ts'
 
 export interface PostgresServer {
-  /** A new, empty database. */
-  createDatabase(): Promise<string>
+  /** A new, empty database; one that sorts as English does instead of by bytes, when it is asked for. */
+  createDatabase(sorting?: 'english'): Promise<string>
   stop(): Promise<void>
 }
 
@@ -49,9 +49,10 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
   }
   let databases = 0
   return {
-    async createDatabase() {
+    async createDatabase(sorting) {
       const name = `kiln${databases++}`
-      await psql(`create database ${name}`)
+      const english = "template template0 locale_provider icu icu_locale 'en-US'"
+      await psql(`create database ${name} ${sorting === 'english' ? english : ''}`)
       return `postgres://kiln@/${name}?host=${encodeURIComponent(folder)}`
     },
     async stop() {
