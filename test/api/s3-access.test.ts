@@ -261,6 +261,14 @@ describe('a form', () => {
       codeOf(await post(form({ ...fields, ...changed }, file)))
     expect(await refused({ key: 'elsewhere' })).toBe('AccessDenied')
     expect(await refused({ acl: 'private' })).toBe('AccessDenied')
+    const anyName = policyOf([
+      ...conditions,
+      ['starts-with', '$x-amz-meta-name', ''],
+      ['starts-with', '$x-amz-meta-a b', ''],
+    ])
+    expect(await refused({ policy: anyName, 'x-amz-meta-name': '名' })).toBe('InvalidArgument')
+    expect(await refused({ policy: anyName, 'x-amz-meta-name': 'a\r\nset-cookie: b' })).toBe('InvalidArgument')
+    expect(await refused({ policy: anyName, 'x-amz-meta-a b': 'c' })).toBe('InvalidArgument')
     expect(await refused({ 'x-amz-meta-more': '1' })).toBe('AccessDenied')
     expect(await refused({ policy: policyOf(conditions, '2020-01-01T00:00:00Z') })).toBe('AccessDenied')
     expect(await refused({ policy: 'nonsense' })).toBe('InvalidPolicyDocument')

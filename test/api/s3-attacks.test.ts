@@ -36,7 +36,7 @@ async function raw(
   for (const piece of pieces) {
     if (socket.destroyed || answer !== '') break
     sentBytes += piece.length
-    if (!socket.write(piece)) await Promise.race([once(socket, 'drain'), closed])
+    if (!socket.write(piece)) await Promise.race([once(socket, 'drain').catch(() => {}), closed])
   }
   if (ends) socket.destroy()
   await closed

@@ -34,7 +34,20 @@ export function describedObject(headers: Headers): ObjectDescription {
     throw new KilnError('InvalidStorageClass', 'The storage class you specified is not valid: Kiln has STANDARD alone.')
   }
   const acl = requestedAcl(headers)
-  return { headers: headersToKeep(headers), metadata: metadataOf(headers), ...(acl ? { acl } : {}) }
+  const described = { headers: headersToKeep(headers), metadata: metadataOf(headers) }
+  // A form's fields may hold what no header can: nobody could ever read such an object.
+  for (const [name, value] of Object.entries({ ...described.headers, ...described.metadata })) {
+    if (!isHeaderName(name) || !isHeaderValue(value)) throw invalidArgument(`'${name.slice(0, 64)}' is no HTTP header.`)
+  }
+  return { ...described, ...(acl ? { acl } : {}) }
+}
+
+const isHeaderName = (text: string) => /^[\w!#$%&'*+.^`|~-]+$/.test(text)
+const isHeaderValue = (text: string) => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)
+
+/** Text of the cloud's own that no header can carry, as S3 shows such: encoded after RFC 2047. */
+function headerText(text: string): string {
+  return isHeaderValue(text) ? text : `=?UTF-8?B?${Buffer.from(text).toString('base64')}?=`
 }
 
 function headersToKeep(headers: Headers): Record<string, string> {
@@ -132,14 +145,16 @@ export function objectHeaders({ query, requester }: S3Request, object: StoredObj
     if (requester === 'anonymous') {
       throw new KilnError('InvalidRequest', 'Request specific response headers cannot be used for anonymous requests.')
     }
-    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw invalidArgument(`${name} is no value of an HTTP header.`)
+    if (!isHeaderValue(value)) throw invalidArgument(`${name} is no value of an HTTP header.`)
     overrides[header] = value
   }
   return {
     'content-type': defaultContentType,
     ...object.headers,
     ...overrides,
-    ...Object.fromEntries(Object.entries(object.metadata).map(([key, value]) => [`${metadataPrefix}${key}`, value])),
+    ...Object.fromEntries(
+      Object.entries(object.metadata).map(([key, text]) => [metadataPrefix + key, headerText(text)]),
+    ),
     ...(object.partCount === null ? {} : { 'x-amz-mp-parts-count': String(object.partCount) }),
     etag: quoted(object.etag),
     'last-modified': httpDate(object.modifiedAtMs),
