@@ -84,7 +84,13 @@ describe('ACLs', () => {
     expect(await asStranger('for accounts')).toBe('accepted')
     expect(await asStranger('for all')).toBe('accepted')
     expect(await asStranger('for the cloud')).toBe('AccessDenied 403')
-    expect((await send(`/${Bucket}/for%20all`)).body).toBe('for all is public-read')
+    const open = await send(`/${Bucket}/for%20all`)
+    expect(open.body).toBe('for all is public-read')
+    // Nothing that is kept here runs in a browser as a page of Kiln's.
+    expect([open.headers['content-security-policy'], open.headers['x-content-type-options']]).toEqual([
+      'sandbox',
+      'nosniff',
+    ])
     expect(codeOf(await send(`/${Bucket}/for%20accounts`))).toBe('AccessDenied')
     expect(codeOf(await send(`/${Bucket}/secret`))).toBe('AccessDenied')
     expect(codeOf(await send(`/${Bucket}`))).toBe('AccessDenied')

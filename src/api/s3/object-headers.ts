@@ -159,5 +159,7 @@ export function objectHeaders({ query, requester }: S3Request, object: StoredObj
     etag: quoted(object.etag),
     'last-modified': httpDate(object.modifiedAtMs),
     'accept-ranges': 'bytes',
+    // A page that somebody has put here must not run as if it were Kiln's own: it could use the API.
+    'content-security-policy': 'sandbox',
   }
 }
