@@ -40,7 +40,10 @@ export function storeRoutes(cloud: Cloud, jobs: ControlJobs): [method: string, p
       /^\/_kiln\/snapshots\/(snap-[0-9a-f]{17})\/difference$/,
       async (request, [, before]) => {
         const [region, after] = [required(request, 'region'), required(request, 'to')]
-        return jobs.start(() => cloud.snapshotCosts.difference(region, before!, after))
+        if (wishOf(request, 'files') !== 'yes') {
+          return jobs.start(() => cloud.snapshotCosts.difference(region, before!, after))
+        }
+        return jobs.start((progress) => cloud.snapshotCosts.fileDifference(region, before!, after, progress))
       },
     ],
     [

@@ -6,6 +6,7 @@ import type { CloudDeps } from '../deps.ts'
 import type { Progress, RootDifference } from '../ports.ts'
 import type { LiveSet } from './live-set.ts'
 import { rootOwners } from './root-owners.ts'
+import { checkReadable, SnapshotFiles } from './snapshot-files.ts'
 
 export interface SnapshotCost {
   snapshotId: string
@@ -74,6 +75,15 @@ export class SnapshotCosts {
   async difference(region: string, beforeId: string, afterId: string): Promise<RootDifference> {
     const [before, after] = [await this.#rootOf(region, beforeId), await this.#rootOf(region, afterId)]
     return await this.#deps.blocks.difference({ region, before, after })
+  }
+
+  /** The same, and the files that changed. */
+  async fileDifference(region: string, beforeId: string, afterId: string, progress: Progress = {}) {
+    const roots = { before: await this.#rootOf(region, beforeId), after: await this.#rootOf(region, afterId) }
+    checkReadable(await this.#deps.state.snapshots.many([beforeId, afterId]))
+    const blocks = await this.#deps.blocks.difference({ region, ...roots })
+    const fileSystems = await new SnapshotFiles(this.#deps).difference(region, roots, blocks, progress)
+    return { ...blocks, fileSystems }
   }
 
   /** Everything live but those snapshots: what somebody else needs of a root of theirs stays with it. */
