@@ -9,7 +9,6 @@ const magic = 0xc03b3998
 const blockType = { descriptor: 1, commit: 2, superblock1: 3, superblock2: 4, revoke: 5 } as const
 const incompatible = { is64Bit: 2, checksums2: 8, checksums3: 16, fastCommit: 32, known: 63 } as const
 const tagFlag = { escaped: 1, sameUuid: 2, last: 8 } as const
-const fastCommitBlocks = 256
 const uuidBytes = 16
 
 interface Written {
@@ -45,11 +44,12 @@ export async function replayJournal(
   }
   const features = type === blockType.superblock2 ? head.readUInt32BE(0x28) : 0
   if (features & ~incompatible.known) throw new UnreadableFileSystem('its journal is of a newer kind')
-  const reserved = features & incompatible.fastCommit ? head.readUInt32BE(0x54) || fastCommitBlocks : 0
-  const end = Math.min(head.readUInt32BE(0x10), blockCount) - reserved
+  const end = Math.min(head.readUInt32BE(0x10), blockCount)
   const shape = { blockBytes: head.length, first: head.readUInt32BE(0x14), end, features }
   const start = head.readUInt32BE(0x1c)
   if (start === 0) return new Map()
+  // Those lie beside the log, in a form of their own.
+  if (features & incompatible.fastCommit) throw new UnreadableFileSystem('its journal may hold fast commits')
   if (shape.first < 1 || start < shape.first || start >= end) throw new UnreadableFileSystem('its journal is damaged')
   return newest(await readTransactions(readBlock, shape, start, head.readUInt32BE(0x18)))
 }
