@@ -139,7 +139,7 @@ export class Imports {
     const place = wish.object ?? (url === undefined ? undefined : objectOfUrl(url))
     let fileBytes: number | null = null
     if (place) fileBytes = (await this.#headOf(scope, place)).sizeBytes
-    if (uploadId) fileBytes = (await this.#uploads.file(uploadId)).sizeBytes
+    if (uploadId) fileBytes = (await this.#uploads.seal(uploadId)).sizeBytes
     if (snapshotId) await this.#checkSnapshot(scope, snapshotId)
     return {
       ...{ taskId: task.id, container, position: 0, description, format, deviceName, fileBytes, progress: 0 },

@@ -20,6 +20,8 @@ export async function writeSparse(
     }
     if (at !== sizeBytes) throw new Error(`${at} bytes came of a file of ${sizeBytes}`)
     await file.truncate(sizeBytes)
+    // It is renamed next: a name that is there must stand for all of it, after a power failure too.
+    await file.sync()
   } finally {
     await file.close()
   }

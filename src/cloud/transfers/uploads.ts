@@ -6,6 +6,7 @@ import { open, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
+import { flush } from '../../lib/stable-storage.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { Staging } from './staging.ts'
 
@@ -55,6 +56,13 @@ export class Uploads {
     } finally {
       await file.close()
     }
+  }
+
+  /** The same as {@link file}, once all that was sent is on stable storage: what an import counts on. */
+  async seal(id: string): Promise<{ path: string; sizeBytes: number }> {
+    const found = await this.file(id)
+    await flush(found.path)
+    return found
   }
 
   /** Where the file lies. Throws `InvalidParameterValue` when there is none of that id. */
