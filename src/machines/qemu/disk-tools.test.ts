@@ -62,6 +62,19 @@ describe('createLayer', () => {
     expect(map).toEqual([expect.objectContaining({ start: 0, length: 2 * sizeBytes, data: false })])
   })
 
+  it('makes many of one size, all of them empty and their own', async () => {
+    const paths = await Promise.all(['a', 'b', 'c'].map((name) => layer(`${name}.qcow2`)))
+    await fill(paths[0]!, 1, '0', '1M')
+    const later = await layer('d.qcow2')
+    const [, second, third, fourth] = await Promise.all([...paths, later].map((path) => readFile(path)))
+    expect(second!.equals(third!)).toBe(true)
+    expect(second!.equals(fourth!)).toBe(true)
+    for (const path of [paths[1]!, later]) {
+      await run('qemu-img', ['check', '-q', '-f', 'qcow2', path])
+      await run('qemu-io', ['-r', '-f', 'qcow2', '-c', 'read -P 0 0 16M', path])
+    }
+  })
+
   it('makes layers that copy-on-read can fill around what was written', async () => {
     const base = join(folder, 'base.raw')
     await writeFile(base, Buffer.alloc(sizeBytes, 0x11))
@@ -75,9 +88,11 @@ describe('createLayer', () => {
   })
 
   it('leaves nothing when it fails', async () => {
-    await expect(tools.createLayer(join(folder, 'no-folder', 'a.qcow2'), sizeBytes, null)).rejects.toThrow(
-      'qemu-img failed',
-    )
+    const nowhere = join(folder, 'no-folder', 'a.qcow2')
+    await expect(tools.createLayer(nowhere, 3 * sizeBytes, null)).rejects.toThrow('qemu-img failed')
+    await tools.createLayer(join(folder, 'a.qcow2'), 3 * sizeBytes, null)
+    await rm(join(folder, 'a.qcow2'))
+    await expect(tools.createLayer(nowhere, 3 * sizeBytes, null)).rejects.toThrow('ENOENT')
     await expect(tools.createLayer(join(folder, 'b.qcow2'), -1, null)).rejects.toThrow('qemu-img failed')
     expect(await readdir(folder)).toEqual([])
   })

@@ -12,6 +12,7 @@ import { flush } from '../../lib/stable-storage.ts'
 import type { DiskKey, DiskTools, ServedDisk } from '../driver.ts'
 import { type BlockNode, readableChain, writableLayer } from './disk-chain.ts'
 import { secretsOf } from './disk-secrets.ts'
+import { writeEmptyLayer } from './empty-layer.ts'
 import { processesWith } from './process-table.ts'
 import { growSealedLayer, writeSealedLayer } from './sealed-layer.ts'
 import { type DiskServerSpec, exportName, removeServerFiles, serverSocket, startDiskServer } from './storage-daemon.ts'
@@ -33,12 +34,6 @@ export interface HostDiskTools extends DiskTools {
 
 /** Names the nodes; a server holds no other disk. */
 const servedDisk = 'vol-served'
-/**
- * Clusters without subclusters (`extended_l2`). Those would make a guest's first small writes over a lazily served base
- * five times as fast, but QEMU before 8.2 ends with a failed assertion when copy-on-read meets a cluster of which only a
- * part is written.
- */
-const layerOptions = 'cluster_size=64k,extended_l2=off'
 /** Every file of ours in the run folder begins so; the server's pid file tells which process is whose. */
 const readingPrefix = 'read-'
 const writingPrefix = 'write-'
@@ -121,7 +116,7 @@ async function createLayer(path: string, sizeBytes: number, key: DiskKey | null,
   await rm(temporary, { force: true })
   try {
     if (key) await writeSealedLayer(temporary, sizeBytes, key, random)
-    else await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', layerOptions, temporary, String(sizeBytes)])
+    else await writeEmptyLayer(temporary, sizeBytes)
     await flush(temporary)
     await rename(temporary, path)
     await flush(dirname(path))
