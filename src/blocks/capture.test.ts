@@ -9,7 +9,7 @@ import { readLeaf, readRoot } from './snapshot-objects.ts'
 import type { BlockStore, Hash } from './store.ts'
 import { CorruptObject } from './store.ts'
 import { flatten, makeLayer, serveChain, writeLayer } from './testing/qemu-disks.ts'
-import { openStore } from './testing/stores.ts'
+import { openStore, withCalls } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 
 const mib = 1024 * 1024
@@ -55,6 +55,25 @@ test('a captured chain is what qemu-img reads of it, and only data is read', asy
   expect(info).toEqual({ sizeBytes: 600 * mib, blockCount: 9, dataBytes: 9 * blockBytes })
   expect(stats.blocksRead).toBe(11)
   expect(stats.blocksWritten).toBe(4)
+})
+
+test('every byte that the store grows by is counted, also while a leaf is being written', async () => {
+  const { folder, store, layer } = await setUp()
+  const sizeBytes = 600 * mib
+  await makeLayer(layer(0), sizeBytes, ['write -P 1 0 1M', 'write -P 2 512M 512k', 'write -P 3 513M 512k'])
+  let grown = 0
+  const slow = withCalls(store, {
+    async write(kind, hash, content) {
+      const bytes = await store.write(kind, hash, content)
+      if (kind === 'leaf') await systemClock.sleep(200)
+      grown += bytes
+      return bytes
+    },
+  })
+  const source = await serveChain(folder, [layer(0)])
+  const { stats } = await capture({ store: slow, source, sizeBytes, parent: null }, {}, systemClock)
+  expect(stats.blocksWritten).toBe(3)
+  expect(stats.bytesStored).toBe(grown)
 })
 
 test('an increment reads only the blocks that its layers touched', async () => {

@@ -181,7 +181,9 @@ class Capture {
     if (blockCount === 0) return
     const content = encodeLeaf(hashes)
     const hash = hashOf(content)
-    this.#stats.bytesStored += await this.#store.write('leaf', hash, content)
+    // Not `+= await`: that would take the sum from before the wait, and blocks are counted meanwhile.
+    const storedBytes = await this.#store.write('leaf', hash, content)
+    this.#stats.bytesStored += storedBytes
     this.#leaves.push({ index, blockCount, hash })
   }
 }
