@@ -9,15 +9,18 @@ const { served, place, putFile, importSnapshot, snapshotTask } = useTransfers()
 /** Where the disk's only partition begins. */
 const offsetBytes = 1024 ** 2
 
-async function snapshotOf(path: string): Promise<string> {
+async function snapshotOf(path: string, isEncrypted = false): Promise<string> {
   await putFile(path.split('/').at(-1)!, path)
-  const { ImportTaskId } = await importSnapshot({ Format: 'RAW', UserBucket: object(path.split('/').at(-1)!) })
+  const { ImportTaskId } = await importSnapshot(
+    { Format: 'RAW', UserBucket: object(path.split('/').at(-1)!) },
+    { Encrypted: isEncrypted },
+  )
   return (await snapshotTask(ImportTaskId!)).SnapshotId!
 }
 
-test('files that were added, removed and changed are told', async () => {
+test.each([false, true])('files that were added, removed and changed are told; encrypted: %s', async (isEncrypted) => {
   await writeBootableDisk(place('a.raw'))
-  await mkdir(place('tree'))
+  await mkdir(place('tree'), { recursive: true })
   await writeFile(place('tree/kept'), 'kept')
   await writeFile(place('tree/gone'), 'gone')
   await writeFile(place('new'), 'new')
@@ -34,12 +37,12 @@ test('files that were added, removed and changed are told', async () => {
     place('a.raw'),
     '20M',
   ])
-  const before = await snapshotOf(place('a.raw'))
+  const before = await snapshotOf(place('a.raw'), isEncrypted)
   await run('cp', [place('a.raw'), place('b.raw')])
   await run('debugfs', ['-w', '-f', '-', fileSystem.replace('a.raw', 'b.raw')], {
     input: `rm gone\nwrite ${place('new')} new\nsif kept uid 7\n`,
   })
-  const after = await snapshotOf(place('b.raw'))
+  const after = await snapshotOf(place('b.raw'), isEncrypted)
   const difference = await served().cloud.snapshotCosts.fileDifference(region, before, after)
   expect(difference.blocks.changed).toBeGreaterThan(0)
   expect(difference.fileSystems).toMatchObject([

@@ -14,21 +14,26 @@ export class UnreadableFileSystem extends Error {
   override name = 'UnreadableFileSystem'
 }
 
+export interface SnapshotSource {
+  region: string
+  root: string
+  /** Opens its blocks; null when they are not sealed. */
+  sealKey: Buffer | null
+}
+
 /** Of 512 KiB each. */
 const blocksKept = 64
 
 export class DiskBytes implements ByteSource {
   readonly sizeBytes: number
   readonly #blocks: SnapshotBlocks
-  readonly #region: string
-  readonly #root: string
+  readonly #snapshot: SnapshotSource
   /** Null for a block of zeros. */
   readonly #kept = new LRUCache<number, { content: Buffer | null }>({ max: blocksKept })
 
-  constructor(blocks: SnapshotBlocks, region: string, root: string, sizeBytes: number) {
+  constructor(blocks: SnapshotBlocks, snapshot: SnapshotSource, sizeBytes: number) {
     this.#blocks = blocks
-    this.#region = region
-    this.#root = root
+    this.#snapshot = snapshot
     this.sizeBytes = sizeBytes
   }
 
@@ -52,9 +57,10 @@ export class DiskBytes implements ByteSource {
     const kept = this.#kept.get(index)
     if (kept) return kept.content
     const { contents } = this.#blocks
-    const hash = await contents.hashAt(this.#region, this.#root, index)
+    const { region, root, sealKey } = this.#snapshot
+    const hash = await contents.hashAt(region, root, index)
     const isZero = hash === undefined || hash === contents.zeroHash
-    const content = isZero ? null : await contents.read(this.#region, hash)
+    const content = isZero ? null : await contents.read(region, hash, sealKey)
     this.#kept.set(index, { content })
     return content
   }

@@ -6,7 +6,7 @@ import type { CloudDeps } from '../deps.ts'
 import type { Progress, RootDifference } from '../ports.ts'
 import type { LiveSet } from './live-set.ts'
 import { rootOwners } from './root-owners.ts'
-import { checkReadable, SnapshotFiles } from './snapshot-files.ts'
+import { SnapshotFiles } from './snapshot-files.ts'
 
 export interface SnapshotCost {
   snapshotId: string
@@ -73,16 +73,16 @@ export class SnapshotCosts {
   }
 
   async difference(region: string, beforeId: string, afterId: string): Promise<RootDifference> {
-    const [before, after] = [await this.#rootOf(region, beforeId), await this.#rootOf(region, afterId)]
-    return await this.#deps.blocks.difference({ region, before, after })
+    const [before, after] = [await this.#readable(region, beforeId), await this.#readable(region, afterId)]
+    return await this.#deps.blocks.difference({ region, before: before.rootHash, after: after.rootHash })
   }
 
   /** The same, and the files that changed. */
   async fileDifference(region: string, beforeId: string, afterId: string, progress: Progress = {}) {
-    const roots = { before: await this.#rootOf(region, beforeId), after: await this.#rootOf(region, afterId) }
-    checkReadable(await this.#deps.state.snapshots.many([beforeId, afterId]))
-    const blocks = await this.#deps.blocks.difference({ region, ...roots })
-    const fileSystems = await new SnapshotFiles(this.#deps).difference(region, roots, blocks, progress)
+    const sides = { before: await this.#readable(region, beforeId), after: await this.#readable(region, afterId) }
+    const [before, after] = [sides.before.rootHash, sides.after.rootHash]
+    const blocks = await this.#deps.blocks.difference({ region, before, after })
+    const fileSystems = await new SnapshotFiles(this.#deps).difference(region, sides, blocks, progress)
     return { ...blocks, fileSystems }
   }
 
@@ -114,12 +114,13 @@ export class SnapshotCosts {
     throw new KilnError('InvalidAMIID.NotFound', `The image id '[${imageId}]' does not exist in ${region}`)
   }
 
-  async #rootOf(region: string, snapshotId: string): Promise<string> {
+  async #readable(region: string, snapshotId: string): Promise<Snapshot & { rootHash: string }> {
     const snapshot = await this.#deps.state.snapshots.get(snapshotId)
     if (!snapshot || snapshot.region !== region || snapshot.state === 'deleted') {
       throw new KilnError('InvalidSnapshot.NotFound', `The snapshot '${snapshotId}' does not exist in ${region}.`)
     }
-    if (snapshot.rootHash) return snapshot.rootHash
+    const { rootHash } = snapshot
+    if (rootHash) return { ...snapshot, rootHash }
     throw new KilnError('IncorrectState', `Snapshot '${snapshotId}' is ${snapshot.state}: it has no content yet`)
   }
 }

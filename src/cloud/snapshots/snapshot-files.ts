@@ -1,6 +1,7 @@
 /** The files that changed between two snapshots, read from the file systems inside. */
-import { KilnError } from '../../lib/errors.ts'
+import type { Snapshot } from '../../state/snapshots.ts'
 import type { CloudDeps } from '../deps.ts'
+import { blockKeyOf } from '../encryption/data-keys.ts'
 import { DiskBytes, partOf, UnreadableFileSystem } from '../file-systems/disk-bytes.ts'
 import { type FileChange, fileDifference } from '../file-systems/file-difference.ts'
 import { kindOf, type Partition, partitionsOf } from '../file-systems/partitions.ts'
@@ -19,6 +20,9 @@ export interface FileSystemDifference {
   changes: FileChange[]
 }
 
+/** What it takes to read a snapshot. */
+export type ReadableSnapshot = Pick<Snapshot, 'accountId' | 'dataKeyId'> & { rootHash: string }
+
 const changesTold = 10_000
 const pageBlocks = 5000
 
@@ -31,14 +35,13 @@ export class SnapshotFiles {
 
   async difference(
     region: string,
-    roots: { before: string; after: string },
+    sides: { before: ReadableSnapshot; after: ReadableSnapshot },
     { sizeBytes }: Pick<RootDifference, 'sizeBytes'>,
     { onPercent, signal }: Progress = {},
   ): Promise<FileSystemDifference[]> {
-    const { blocks } = this.#deps
-    const before = new DiskBytes(blocks, region, roots.before, sizeBytes.before)
-    const after = new DiskBytes(blocks, region, roots.after, sizeBytes.after)
-    const differsIn = await this.#changedRanges(region, roots)
+    const before = await this.#bytesOf(region, sides.before, sizeBytes.before)
+    const after = await this.#bytesOf(region, sides.after, sizeBytes.after)
+    const differsIn = await this.#changedRanges(region, sides.before.rootHash, sides.after.rootHash)
     const pairs = pairsOf(await partitionsOf(before), await partitionsOf(after))
     const found: FileSystemDifference[] = []
     for (const [index, [a, b]] of pairs.entries()) {
@@ -49,8 +52,15 @@ export class SnapshotFiles {
     return found
   }
 
-  /** Whether the two disks differ in a range of bytes, to the block. */
-  async #changedRanges(region: string, { before, after }: { before: string; after: string }) {
+  /** Throws CustomerKeyHasBeenRevoked when the snapshot is encrypted and its key cannot be used. */
+  async #bytesOf(region: string, snapshot: ReadableSnapshot, sizeBytes: number): Promise<DiskBytes> {
+    const { rootHash: root, accountId, dataKeyId } = snapshot
+    const sealKey = await blockKeyOf(this.#deps, accountId, dataKeyId)
+    return new DiskBytes(this.#deps.blocks, { region, root, sealKey }, sizeBytes)
+  }
+
+  /** Whether the two disks may differ in a range of bytes, to the block. Sealed under two keys, all of them may. */
+  async #changedRanges(region: string, before: string, after: string) {
     const { contents } = this.#deps.blocks
     const changed = new Set<number>()
     for (let from: number | null = 0; from !== null; ) {
@@ -113,11 +123,4 @@ async function comparePartition(
     if (!(error instanceof UnreadableFileSystem)) throw error
     return { ...found, unread: error.message }
   }
-}
-
-/** Snapshots whose blocks are sealed are not opened here. */
-export function checkReadable(snapshots: readonly { id: string; encrypted: number }[]): void {
-  const sealed = snapshots.find((snapshot) => snapshot.encrypted === 1)
-  if (sealed)
-    throw new KilnError('UnsupportedOperation', `The files of the encrypted snapshot ${sealed.id} are not read`)
 }
