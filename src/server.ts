@@ -28,7 +28,7 @@ import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
 import { openMasterKey } from './cloud/encryption/master-key.ts'
 import type { PublicImage } from './cloud/regions/regions.ts'
 import { Collection } from './cloud/snapshots/collection.ts'
-import { blocksOfUploads, LiveSet, rootsOfPublicImages, rootsOfState } from './cloud/snapshots/live-set.ts'
+import { liveSetOf } from './cloud/snapshots/live-set.ts'
 import { type RegionChecked, StoreCheck } from './cloud/snapshots/store-check.ts'
 import { type Clock, systemClock } from './lib/clock.ts'
 import { messageOf } from './lib/errors.ts'
@@ -289,10 +289,7 @@ export async function checkStores(
       const seeds = (await readSeedRoots(home)).map((root) => ({ store: seedRegion, root }))
       const known = await whichAreThere(blocks, seeds)
       const deps = { state, blocks, log }
-      const live = new LiveSet()
-      live.add(rootsOfState(deps))
-      live.add(blocksOfUploads(deps))
-      live.add(rootsOfPublicImages(known))
+      const live = liveSetOf(deps, known)
       const collection = new Collection(deps, live, [seedRegion], systemRandom)
       return await new StoreCheck(deps, live, collection).check(request, progress)
     } finally {

@@ -27,7 +27,7 @@ import { Collection, defaultGraceMs } from './snapshots/collection.ts'
 import { DirectReads } from './snapshots/direct-reads.ts'
 import { DirectUploads } from './snapshots/direct-uploads.ts'
 import { FastRestores } from './snapshots/fast-restores.ts'
-import { blocksOfUploads, LiveSet, rootsOfPublicImages, rootsOfState } from './snapshots/live-set.ts'
+import { liveSetOf } from './snapshots/live-set.ts'
 import { SnapshotCosts } from './snapshots/snapshot-cost.ts'
 import { SnapshotLocks } from './snapshots/snapshot-locks.ts'
 import { SnapshotPermissions } from './snapshots/snapshot-permissions.ts'
@@ -131,11 +131,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
   const hydration = new Hydration(deps, volumes)
-  // Whoever keeps roots or blocks of its own in a region's store adds a source here.
-  const live = new LiveSet()
-  live.add(rootsOfState(deps))
-  live.add(blocksOfUploads(deps))
-  live.add(rootsOfPublicImages(publicImages))
+  const live = liveSetOf(deps, publicImages)
   const contents = new Contents(deps)
   const buckets = new Buckets(deps, contents)
   const objects = new Objects(deps, buckets, contents)
@@ -190,7 +186,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     transfers,
     multipartUploads: new MultipartUploads(deps, buckets, objects, contents),
     volumes,
-    volumeCopies: new VolumeCopies(deps, volumes),
+    volumeCopies: new VolumeCopies(deps, volumes, encryption),
     volumeCreations: new VolumeCreations(deps, { volumes, snapshots, encryption }),
     volumeAttachments: new VolumeAttachments(deps, volumes),
     volumeModifications: new VolumeModifications(deps, volumes),

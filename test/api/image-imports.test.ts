@@ -165,10 +165,10 @@ describe('ImportSnapshot', () => {
       's3://',
     ],
     [
-      'encryption',
-      { Encrypted: true, DiskContainer: { Format: 'RAW', Url: `s3://${bucket}/x` } },
-      'UnsupportedOperation',
-      'Encrypted',
+      'a key without encryption',
+      { KmsKeyId: 'alias/aws/ebs', DiskContainer: { Format: 'RAW', Url: `s3://${bucket}/x` } },
+      'InvalidParameterDependency',
+      'KmsKeyId',
     ],
   ])('refuses %s', async (_, input, code, named) => {
     await expectRefusal(caller().ec2.send(new ImportSnapshotCommand(input)), code, named)
@@ -372,7 +372,12 @@ describe('ImportImage', () => {
       'InvalidSnapshot.NotFound',
       'snap-0123456789abcdef0',
     ],
-    ['a key', { KmsKeyId: 'alias/x', DiskContainers: [{ Description: 'x' }] }, 'UnsupportedOperation', 'KmsKeyId'],
+    [
+      'a key of nobody',
+      { Encrypted: true, KmsKeyId: 'alias/none', DiskContainers: [{ Url: `s3://${bucket}/x` }] },
+      'InvalidParameterValue',
+      'KmsKeyId',
+    ],
     [
       'an OVA beside other disks',
       {

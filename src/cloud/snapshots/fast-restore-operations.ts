@@ -3,6 +3,7 @@
  * volume gets a hard link. A file is kept as long as anybody wants its snapshot ready, whoever and in whichever zone:
  * all zones of a host share it.
  */
+import { existsSync } from 'node:fs'
 import { mkdir, readdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
@@ -40,8 +41,7 @@ export async function isFastRestored(
 }
 
 /** What opens the snapshot, and what its volumes on this host are encrypted with when they are of its lineage. */
-async function keysOf(deps: CloudDeps, { accountId, snapshotId }: { accountId: string; snapshotId: string }) {
-  const dataKeyId = (await deps.state.snapshots.get(snapshotId))?.dataKeyId ?? null
+async function keysOf(deps: CloudDeps, accountId: string, dataKeyId: string | null) {
   const sealKey = await blockKeyOf(deps, accountId, dataKeyId)
   return { sealKey, diskKey: await diskKeyOf(deps, { accountId, dataKeyId }) }
 }
@@ -67,9 +67,10 @@ export function enableOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
           if (row?.state !== 'optimizing') return
           const { region, rootHash: root } = row
           await locks.hold(lockOf(region, root), async () => {
-            const path = disks.readyBase(region, root)
+            const dataKeyId = (await state.snapshots.get(row.snapshotId))?.dataKeyId ?? null
+            const path = disks.readyBase({ region, root, dataKeyId })
             await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-            if (disks.hasReadyBase(region, root)) return
+            if (existsSync(path)) return
             const { dataBytes } = await blocks.info(region, root)
             if (!(await disks.hasRoomFor(dataBytes, 1 / 10))) {
               throw new OperationFailure(
@@ -80,7 +81,7 @@ export function enableOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
               await progress(percent)
               if (!(await isWanted(id))) throw new OperationFailure('it was disabled meanwhile')
             }
-            const keys = await keysOf(deps, row)
+            const keys = await keysOf(deps, row.accountId, dataKeyId)
             await blocks.materialize({ region, root, path, ...keys }, { signal, onPercent })
           })
         },
@@ -100,12 +101,12 @@ export function enableOperation(deps: CloudDeps, disks: VolumeDisks): OperationK
         ...over,
         reason: `Server.InternalError: ${message}`,
       })
-      await removeUnwanted(deps, disks)
+      await removeUnwanted(deps)
     },
   }
 }
 
-export function disableOperation(deps: CloudDeps, disks: VolumeDisks): OperationKind<FastRestoreInput, unknown> {
+export function disableOperation(deps: CloudDeps): OperationKind<FastRestoreInput, unknown> {
   const { state, clock } = deps
   return {
     kind: disableKind,
@@ -114,7 +115,7 @@ export function disableOperation(deps: CloudDeps, disks: VolumeDisks): Operation
       {
         name: 'disabled',
         async run({ input: { id } }) {
-          await removeUnwanted(deps, disks)
+          await removeUnwanted(deps)
           const done = { state: 'disabled', reason: lifecycleReason, disabledAt: clock.now() } as const
           await state.fastSnapshotRestores.move(id, ['disabling'], done)
         },
@@ -129,7 +130,7 @@ export function disableOperation(deps: CloudDeps, disks: VolumeDisks): Operation
 }
 
 /** Removes the files of snapshots that nobody wants ready any more. Volumes that have them keep them. */
-export async function removeUnwanted({ state, locks, volumesDir }: CloudDeps, disks: VolumeDisks): Promise<void> {
+export async function removeUnwanted({ state, locks, volumesDir }: CloudDeps): Promise<void> {
   const folder = join(volumesDir, readyBasesFolder)
   const namesIn = (path: string) =>
     readdir(path).catch((error: NodeJS.ErrnoException) => {
@@ -137,13 +138,14 @@ export async function removeUnwanted({ state, locks, volumesDir }: CloudDeps, di
       throw error
     })
   for (const region of await namesIn(folder)) {
-    const roots = (await namesIn(join(folder, region))).map((name) => name.split('.')[0]!)
+    const rootOf = (name: string) => name.split('.')[0]!
+    const roots = (await namesIn(join(folder, region))).map(rootOf)
     for (const root of new Set(roots)) {
       await locks.hold(lockOf(region, root), async () => {
         if (await state.fastSnapshotRestores.isRootWanted(region, root)) return
-        const path = disks.readyBase(region, root)
-        for (const file of [path, `${path}.part`, `${path}.leaves`, `${path}.leaves.new`])
-          await rm(file, { force: true })
+        // Under whichever keys, whole or begun.
+        const names = (await namesIn(join(folder, region))).filter((name) => rootOf(name) === root)
+        for (const name of names) await rm(join(folder, region, name), { force: true })
       })
     }
   }

@@ -40,14 +40,12 @@ const disabledToldMs = 24 * 3600_000
 export class FastRestores {
   readonly #deps: CloudDeps
   readonly #snapshots: Snapshots
-  readonly #disks: VolumeDisks
 
   constructor(deps: CloudDeps, snapshots: Snapshots, disks: VolumeDisks) {
     this.#deps = deps
     this.#snapshots = snapshots
-    this.#disks = disks
     deps.operations.register(enableOperation(deps, disks))
-    deps.operations.register(disableOperation(deps, disks))
+    deps.operations.register(disableOperation(deps))
   }
 
   enable(scope: Scope, request: FastRestoreRequest): Promise<FastRestoreOutcome[]> {
@@ -89,7 +87,7 @@ export class FastRestores {
   }
 
   async removeLeftovers(): Promise<void> {
-    await removeUnwanted(this.#deps, this.#disks)
+    await removeUnwanted(this.#deps)
     await this.#deps.state.fastSnapshotRestores.removeDisabledBefore(this.#deps.clock.now() - disabledToldMs)
   }
 
@@ -152,7 +150,7 @@ export class FastRestores {
   }
 }
 
-function checkSnapshot({ id, state, sizeGib, encrypted }: Snapshot): void {
+function checkSnapshot({ id, state, sizeGib }: Snapshot): void {
   if (state !== 'completed')
     throw new KilnError('IncorrectState', `The snapshot '${id}' is ${state}, and not completed`)
   if (sizeGib > limits.fastRestoreGibMax) {
@@ -161,10 +159,4 @@ function checkSnapshot({ id, state, sizeGib, encrypted }: Snapshot): void {
       `The snapshot '${id}' is larger than fast restores allow: ${sizeGib} GiB, at most ${limits.fastRestoreGibMax}`,
     )
   }
-  // What is kept ready lies on the disk as it is read.
-  if (encrypted === 0) return
-  throw new KilnError(
-    'UnsupportedOperation',
-    `The snapshot '${id}' is encrypted: fast restores of such are not supported`,
-  )
 }

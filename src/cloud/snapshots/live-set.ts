@@ -1,6 +1,6 @@
 /**
  * What must stay in a region's block store, gathered from everybody who needs something there. Whoever keeps roots or
- * blocks that no snapshot, volume or operation names adds a source to {@link LiveSet}.
+ * blocks that no snapshot, volume or operation names adds a source to {@link liveSetOf}.
  */
 import type { StoreDeps } from '../deps.ts'
 import type { LiveObjects } from '../ports.ts'
@@ -25,6 +25,15 @@ export class LiveSet {
     }
     return live
   }
+}
+
+/** All sources: the daemon and a check of a home that no daemon serves must see the same. */
+export function liveSetOf(deps: StoreDeps, publicImages: readonly Pick<PublicImage, 'store' | 'root'>[]): LiveSet {
+  const live = new LiveSet()
+  live.add(rootsOfState(deps))
+  live.add(blocksOfUploads(deps))
+  live.add(rootsOfPublicImages(publicImages))
+  return live
 }
 
 /** Snapshots; volumes, which read their snapshot for as long as it lies under them; and work that is not done. */

@@ -97,8 +97,10 @@ export class Imports {
     checkDeviceNames(containers)
     const keyId = await this.#encryption.keyForVolume(scope, encryption, undefined)
     const disks: TransferDisk[] = []
-    for (const [index, container] of containers.entries())
+    for (const [index, container] of containers.entries()) {
+      if (container.snapshotId) await this.#checkSnapshot(scope, container.snapshotId, encryption)
       disks.push(await this.#newDisk(scope, task, index, container))
+    }
     const [id] = await createOnce(this.#deps, scope, action, clientToken, async (tx) => {
       await checkTransferCount(tx, scope)
       if (task.imageName !== null) await checkNameIsFree(tx, scope, task.imageName)
@@ -140,7 +142,6 @@ export class Imports {
     let fileBytes: number | null = null
     if (place) fileBytes = (await this.#headOf(scope, place)).sizeBytes
     if (uploadId) fileBytes = (await this.#uploads.seal(uploadId)).sizeBytes
-    if (snapshotId) await this.#checkSnapshot(scope, snapshotId)
     return {
       ...{ taskId: task.id, container, position: 0, description, format, deviceName, fileBytes, progress: 0 },
       url: url ?? null,
@@ -165,10 +166,17 @@ export class Imports {
     }
   }
 
-  async #checkSnapshot(scope: Scope, id: string): Promise<void> {
-    const snapshot = await this.#snapshots.get(scope, id)
-    if (snapshot.state === 'completed') return
-    throw new KilnError('IncorrectState', `Snapshot '${id}' is ${snapshot.state}: an image needs a completed one`)
+  /** A snapshot stands in the image as it is, so it cannot be plain where all of the image is to be encrypted. */
+  async #checkSnapshot(scope: Scope, id: string, { encrypted }: EncryptionWish): Promise<void> {
+    const { state, dataKeyId } = await this.#snapshots.get(scope, id)
+    if (state !== 'completed') {
+      throw new KilnError('IncorrectState', `Snapshot '${id}' is ${state}: an image needs a completed one`)
+    }
+    if (!encrypted || dataKeyId !== null) return
+    throw new KilnError(
+      'InvalidParameterCombination',
+      `Snapshot '${id}' (SnapshotId) is not encrypted, and the image is to be (Encrypted): copy it encrypted first`,
+    )
   }
 }
 

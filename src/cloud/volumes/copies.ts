@@ -13,6 +13,7 @@ import type { Tag } from '../../state/tags.ts'
 import type { Volume } from '../../state/volumes.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import type { Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import { layerFileName } from './volume-disks.ts'
 import { checkMultiAttach, volumeParameters, volumeShape } from './volume-types.ts'
 import type { Volumes } from './volumes.ts'
@@ -24,6 +25,7 @@ export interface CopyVolumeRequest {
   iops: number | null
   throughput: number | null
   multiAttach: boolean
+  encryption: EncryptionWish
   tags: readonly Tag[]
   clientToken?: ClientToken
 }
@@ -35,10 +37,12 @@ const freezeWithinMs = 5000
 export class VolumeCopies {
   readonly #deps: CloudDeps
   readonly #volumes: Volumes
+  readonly #encryption: Encryption
 
-  constructor(deps: CloudDeps, volumes: Volumes) {
+  constructor(deps: CloudDeps, volumes: Volumes, encryption: Encryption) {
     this.#deps = deps
     this.#volumes = volumes
+    this.#encryption = encryption
     deps.operations.register(copyVolumeOperation(deps, volumes))
   }
 
@@ -48,6 +52,7 @@ export class VolumeCopies {
     const { sourceVolumeId, tags } = request
     const before = await answeredBefore(state, scope, 'CopyVolumes', request.clientToken)
     if (before) return await this.#volumes.get(scope, before[0]!)
+    await this.#checkEncryption(scope, request)
     const [id] = await createOnce(this.#deps, scope, 'CopyVolumes', request.clientToken, async (tx) => {
       const source = await this.#volumes.get(scope, sourceVolumeId, tx)
       checkSource(source)
@@ -70,6 +75,21 @@ export class VolumeCopies {
     )
     operations.wake()
     return await this.#volumes.get(scope, id!)
+  }
+
+  /** The copy has its source's files as they are: it cannot be encrypted where they are not, nor under another key. */
+  async #checkEncryption(scope: Scope, { sourceVolumeId, encryption: wish }: CopyVolumeRequest): Promise<void> {
+    const { dataKeyId } = await this.#volumes.get(scope, sourceVolumeId)
+    if (dataKeyId !== null && wish.kmsKeyId === null) return
+    const keyId = await this.#encryption.keyForVolume(scope, wish, undefined)
+    const own = dataKeyId && (await this.#deps.state.encryption.keysOf([dataKeyId])).get(dataKeyId)?.id
+    if (keyId === own) return
+    const another =
+      dataKeyId === null ? 'is not encrypted, so its copy cannot be (Encrypted)' : 'has another key (KmsKeyId)'
+    throw new KilnError(
+      'UnsupportedOperation',
+      `Volume '${sourceVolumeId}' ${another}: create a volume of a snapshot of it instead`,
+    )
   }
 }
 

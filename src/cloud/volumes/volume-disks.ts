@@ -136,13 +136,13 @@ export class VolumeDisks {
     return { ...volume, ...change }
   }
 
-  /** Where a snapshot lies that is kept ready for new volumes. Not every one is there. */
-  readyBase(region: string, root: string): string {
-    return join(this.#deps.volumesDir, readyBasesFolder, region, `${root}.raw`)
-  }
-
-  hasReadyBase(region: string, root: string): boolean {
-    return existsSync(this.readyBase(region, root))
+  /**
+   * Where a snapshot lies that is kept ready for new volumes. Not every one is there. Each lineage has its own: snapshots
+   * in which nothing was written have one root, whatever they are encrypted with.
+   */
+  readyBase({ region, root, dataKeyId }: { region: string; root: string; dataKeyId: string | null }): string {
+    const name = dataKeyId === null ? `${root}.raw` : `${root}.${dataKeyId}.raw`
+    return join(this.#deps.volumesDir, readyBasesFolder, region, name)
   }
 
   /**
@@ -151,7 +151,7 @@ export class VolumeDisks {
    */
   async takeReadyBase({ id, region, baseRoot, dataKeyId, baseDataKeyId }: Volume): Promise<boolean> {
     if (baseRoot === null || dataKeyId !== baseDataKeyId) return false
-    return await this.#linkBase(this.readyBase(region, baseRoot), id)
+    return await this.#linkBase(this.readyBase({ region, root: baseRoot, dataKeyId }), id)
   }
 
   /** Where the whole snapshot under a volume lies once it was fetched. */

@@ -40,8 +40,6 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
 
   async CopyVolumes(input, context) {
     const { volume: tags } = readTagSpecifications(input.TagSpecifications, ['volume'])
-    const { Encrypted, KmsKeyId } = input
-    refuseGiven({ Encrypted, KmsKeyId })
     const volume = await context.cloud.volumeCopies.create(scopeOf(context), {
       sourceVolumeId: readId('volume', input.SourceVolumeId!),
       sizeGib: input.Size ?? null,
@@ -49,6 +47,7 @@ export const volumeHandlers: Ec2Handlers<Cloud> = {
       iops: input.Iops ?? null,
       throughput: input.Throughput ?? null,
       multiAttach: input.MultiAttachEnabled ?? false,
+      encryption: readEncryption(input),
       tags,
       clientToken: readClientToken(input),
     })
