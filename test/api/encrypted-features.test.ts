@@ -179,6 +179,7 @@ describe('CopyVolumes', () => {
     ])
     expect(await byteAt(source!, 3 * mib)).toBe(0)
     expect((await rowOf(id)).dataKeyId).toBe((await rowOf(source!)).dataKeyId)
+    expect(await served().cloud.volumes.usage(id)).toMatchObject({ sourceVolumeId: source, kmsKeyArn: key.arn })
     await caller().ec2.send(new DeleteVolumeCommand({ VolumeId: source! }))
     await caller().quiet()
     const snapshot = await encryption.snapshotOf(id)

@@ -374,7 +374,7 @@ describe('ImportImage', () => {
     ],
     [
       'a key of nobody',
-      { Encrypted: true, KmsKeyId: 'alias/none', DiskContainers: [{ Url: `s3://${bucket}/x` }] },
+      { Encrypted: true, KmsKeyId: 'alias/none', DiskContainers: [{ Format: 'RAW', Url: `s3://${bucket}/x` }] },
       'InvalidParameterValue',
       'KmsKeyId',
     ],

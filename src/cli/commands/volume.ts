@@ -12,6 +12,7 @@ interface VolumeUsage {
   volumeType: string
   snapshotId: string | null
   sourceVolumeId: string | null
+  kmsKeyArn: string | null
   state: string
   layers: number
   isLazy: boolean
@@ -72,7 +73,8 @@ async function show(id: string, flags: { home: string; json?: boolean }): Promis
       ['state', state(volume.state)],
       ['size', `${volume.sizeGib} GiB, ${volume.volumeType}`],
       ['zone', `${volume.zone}, account ${volume.accountId}`],
-      ['made from', volume.isLazy ? `${from}, whose blocks are served when they are read` : from],
+      ['encrypted under', volume.kmsKeyArn ?? undefined],
+      ['made from', volume.isLazy ? `${from}; blocks of the snapshot are served when they are read` : from],
       ['fetched', `${size(volume.fetchedBytes)} of the snapshot so far, in ${volume.fetchedBlocks} blocks`],
       ['hydration', volume.hydrationPercent === null ? undefined : `${volume.hydrationPercent}%`],
       ['on this host', `${size(volume.localBytes)} in ${volume.layers} ${volume.layers === 1 ? 'layer' : 'layers'}`],

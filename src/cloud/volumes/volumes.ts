@@ -7,6 +7,7 @@ import type { Volume, VolumeAttachment, VolumeLayer } from '../../state/volumes.
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { VolumeEncryption } from '../encryption/encryption.ts'
+import { arnOf } from '../encryption/named-keys.ts'
 import { isFastRestored } from '../snapshots/fast-restore-operations.ts'
 import { hydrationOf } from './initialization.ts'
 import { layerFileName, VolumeDisks } from './volume-disks.ts'
@@ -30,10 +31,11 @@ export interface VolumeView extends Volume {
 }
 
 export interface VolumeUsage
-  extends Pick<
-    Volume,
-    'id' | 'accountId' | 'region' | 'zone' | 'sizeGib' | 'volumeType' | 'snapshotId' | 'sourceVolumeId' | 'state'
-  > {
+  extends Pick<Volume, 'id' | 'accountId' | 'region' | 'zone' | 'sizeGib' | 'volumeType' | 'snapshotId' | 'state'> {
+  /** The volume that it is a copy of. */
+  sourceVolumeId: string | null
+  /** The key that it is encrypted under; null for one that is not encrypted. */
+  kmsKeyArn: string | null
   layers: number
   /** Whether a snapshot still lies under it. */
   isLazy: boolean
@@ -106,7 +108,8 @@ export class Volumes {
   /** What a volume takes on this host, and what it had served from its snapshot: for whoever runs this Kiln. */
   async usage(id: string): Promise<VolumeUsage> {
     const volume = await this.any(id)
-    const { accountId, region, zone, sizeGib, volumeType, snapshotId, sourceVolumeId, state } = volume
+    const { accountId, region, zone, sizeGib, volumeType, snapshotId, sourceVolumeId, state, dataKeyId } = volume
+    const key = dataKeyId && (await this.#deps.state.encryption.keysOf([dataKeyId])).get(dataKeyId)
     const layers = (await this.#deps.state.volumes.layers(id)).length
     const isLazy = volume.baseRoot !== null && volume.hydratedAt === null
     const [underway] = await this.#deps.state.operations.unfinishedOf(hydrationOf(id))
@@ -115,7 +118,7 @@ export class Volumes {
     const attachments = await this.#deps.state.volumes.attachmentsOfVolumes([id])
     const attachedTo = attachments.map(({ instanceId, deviceName }) => ({ instanceId, deviceName }))
     const about = { id, accountId, region, zone, sizeGib, volumeType, snapshotId, sourceVolumeId, state }
-    return { ...about, layers, isLazy, ...usage, attachedTo }
+    return { ...about, kmsKeyArn: key ? arnOf(key) : null, layers, isLazy, ...usage, attachedTo }
   }
 
   /** Throws VolumeInUse while it is attached, IncorrectState when it is neither attached nor available. */
