@@ -1,5 +1,5 @@
 /** Volumes on their own, as users see them: made, attached, detached, grown, hydrated. Simulated machines, real files. */
-import { readFile, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   AttachVolumeCommand,
@@ -26,9 +26,9 @@ import {
 import { beforeAll, describe, expect, test } from 'vitest'
 import { writeLayer } from '../../src/blocks/testing/qemu-disks.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
-import { run } from '../../src/lib/programs.ts'
 import { type Caller, callerOf } from '../support/caller.ts'
 import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
+import { byteOfVolume } from '../support/volume-bytes.ts'
 
 const served = useServedCloud({ isLive: true })
 const zone = 'eu-west-1a'
@@ -96,31 +96,7 @@ async function write(id: string, ...commands: string[]): Promise<void> {
 }
 
 /** One byte of the volume, as a guest would read it. */
-async function byteAt(id: string, offset: number): Promise<number> {
-  const { cloud, deps } = served()
-  const row = (await deps.state.volumes.get(id))!
-  const source = await deps.disks.openForReading(await cloud.volumes.disks.chain(row), row.sizeGib * 2 ** 30)
-  const raw = `${source.socketPath}.raw`
-  try {
-    const image = `driver=nbd,server.type=unix,server.path=${source.socketPath},export=${source.exportName}`
-    await run('qemu-img', [
-      'dd',
-      '-U',
-      '--image-opts',
-      '-O',
-      'raw',
-      'bs=512',
-      `skip=${offset / 512}`,
-      `count=${offset / 512 + 1}`,
-      `if=${image}`,
-      `of=${raw}`,
-    ])
-    return (await readFile(raw))[0]!
-  } finally {
-    await source.close()
-    await run('rm', ['-f', raw])
-  }
-}
+const byteAt = (id: string, offset: number) => byteOfVolume(served(), id, offset)
 
 describe('CreateVolume', () => {
   test('makes an empty volume, with the figures that its type gives', async () => {
