@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { run } from '../../src/lib/programs.ts'
+import { prepareFleet } from './support/fleet.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
 const hasBoto3 = await run('python3', ['-c', 'import boto3']).then(
@@ -17,9 +18,19 @@ describe.skipIf(!hasBoto3)(
     })
     afterAll(() => kiln.cleanup())
 
+    const walk = (script: string, ...more: string[]) =>
+      run('python3', [fileURLToPath(new URL(script, import.meta.url)), kiln.url, ...more], { timeoutMs: 880_000 })
+
+    test('writes an image block by block, which boots', async () => {
+      const fleet = await prepareFleet(kiln, 'us-east-1', '111122223333')
+      const imageId = (await walk('./write_image.py', fleet.kilnLinux)).trim()
+      const [instance] = await fleet.launch({ imageId })
+      expect(await fleet.ssh(instance!, 'uname -s')).toBe('Linux')
+      await fleet.terminate([instance!])
+    })
+
     test('walks the whole lifecycle on real machines', { timeout: 900_000 }, async () => {
-      const script = fileURLToPath(new URL('./lifecycle.py', import.meta.url))
-      const output = await run('python3', [script, kiln.url], { timeoutMs: 880_000 })
+      const output = await walk('./lifecycle.py')
       expect(output.trim().split('\n').at(-1)).toBe(
         'terminated: the volume that was to stay is there, the others are gone',
       )
