@@ -51,7 +51,7 @@ async function ticks(): Promise<number> {
 async function goesOn(more = 3): Promise<void> {
   const goal = (await ticks()) + more
   await waitFor(systemClock, async () => ((await ticks()) >= goal ? true : undefined), timing)
-  expect(await ticks()).toBeGreaterThanOrEqual(goal)
+  expect(await ticks(), JSON.stringify(await driver.inspect(id))).toBeGreaterThanOrEqual(goal)
 }
 
 /** The guest's count as it stands on a chain of files that nobody writes. */
