@@ -148,7 +148,11 @@ export async function switchBase(
   const lowest = { path: layers[0]!, isSealed }
   const layer = layers.length === 1 ? writableLayer(volumeId, lowest, null) : frozenLayer(volumeId, lowest, null)
   const device = deviceNode(volumeId, layerNodeName(volumeId, layers.at(-1)!))
-  await qmp.execute('blockdev-reopen', { options: [reopened(layer, local), device] }, changeTimeoutMs)
+  // One after the other, in this order. QEMU 7.2 opens a layer's file anew not while the layer is reopened, but at the next
+  // change of the graph above it, and closes the file under requests that are under way. Reopening the device's node is
+  // such a change for which the disk is drained; the removal of the filter is one for which it is not.
+  await qmp.execute('blockdev-reopen', { options: [reopened(layer, local)] }, changeTimeoutMs)
+  await qmp.execute('blockdev-reopen', { options: [device] }, changeTimeoutMs)
   for (const name of [copyOnReadName(volumeId), served]) {
     if (await hasNode(qmp, name)) await qmp.execute('blockdev-del', { 'node-name': name })
   }
