@@ -22,12 +22,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   machines: ['lib'],
   network: ['lib'],
   objects: ['lib'],
+  bundles: ['lib'],
   builder: ['lib'],
   state: ['lib'],
   operations: ['state', 'lib'],
-  cloud: ['operations', 'state', 'lib'],
+  cloud: ['operations', 'state', 'bundles', 'lib'],
   api: ['cloud', 'lib'],
-  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'lib'],
+  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'bundles', 'lib'],
 }
 
 /** Ports: types alone may cross here. */

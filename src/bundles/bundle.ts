@@ -1,0 +1,130 @@
+/** From an image to a bundle: an archive with one file, packed, encrypted, and cut into parts. Streams, a part at a time. */
+import { createCipheriv, createHash, type KeyObject } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGzip } from 'node:zlib'
+import { BadBundle } from './bad-bundle.ts'
+import { type BundleManifest, type BundlePart, manifestVersion, partBytes, writeManifest } from './manifest.ts'
+import { type BundleKey, sealKey, signText } from './seals.ts'
+import { archiveAround } from './tar-image.ts'
+
+export interface CreateBundleOptions {
+  /** Gives exactly `sizeBytes` bytes. */
+  image: { sizeBytes: number; bytes: AsyncIterable<Uint8Array> }
+  /** What the parts are called before `.part.00`, and the manifest before `.manifest.xml`. */
+  name: string
+  /** The account whose bundle it is: 12 digits. */
+  user: string
+  bundler: BundleManifest['bundler']
+  architecture: string
+  blockDeviceMapping?: BundleManifest['blockDeviceMapping']
+  kernelId?: string | null
+  ramdiskId?: string | null
+  productCodes?: readonly string[]
+  /** Of chance, and of this bundle alone. */
+  key: BundleKey
+  /** Whose private key opens the bundle: the user, and the cloud that shall launch it. */
+  userCertificatePem: string
+  cloudCertificatePem: string
+  /** Signs the manifest. */
+  signingKey: KeyObject
+  /** Keeps a part of at most 10 MiB. */
+  writePart(filename: string, bytes: Buffer): Promise<void>
+  /** Bytes of the image that were read so far. */
+  onProgress?(imageBytes: number): void
+  signal?: AbortSignal
+}
+
+/** Images compress little better at higher levels, and several times slower. */
+const gzipLevel = 3
+
+/** Resolves when all parts were written; the manifest's document is for the caller to write last. */
+export async function createBundle(
+  options: CreateBundleOptions,
+): Promise<{ manifest: BundleManifest; document: string }> {
+  const { image, name } = options
+  const archive = createHash('sha1')
+  const gzip = createGzip({ level: gzipLevel, chunkSize: 256 * 1024 })
+  const feeding = pipeline(Readable.from(archived(options, archive), { objectMode: false }), gzip, {
+    signal: options.signal,
+  })
+  feeding.catch(() => {})
+  const parts: BundlePart[] = []
+  let bundledSizeBytes = 0
+  for await (const bytes of partsOf(encrypted(gzip, options.key))) {
+    const index = parts.length
+    const filename = `${name}.part.${String(index).padStart(2, '0')}`
+    await options.writePart(filename, bytes)
+    parts.push({ index, filename, digestSha1: createHash('sha1').update(bytes).digest('hex') })
+    bundledSizeBytes += bytes.length
+  }
+  await feeding
+  const forCloud = sealKey(options.key, options.cloudCertificatePem)
+  const forUser = sealKey(options.key, options.userCertificatePem)
+  const unsigned = {
+    version: manifestVersion,
+    bundler: options.bundler,
+    architecture: options.architecture,
+    blockDeviceMapping: options.blockDeviceMapping ?? [],
+    kernelId: options.kernelId ?? null,
+    ramdiskId: options.ramdiskId ?? null,
+    productCodes: options.productCodes ?? [],
+    image: {
+      ...{ name, user: options.user, type: 'machine', digestSha1: archive.digest('hex') },
+      ...{ sizeBytes: image.sizeBytes, bundledSizeBytes },
+      ...{ ec2EncryptedKey: forCloud.key, ec2EncryptedIv: forCloud.iv },
+      ...{ userEncryptedKey: forUser.key, userEncryptedIv: forUser.iv, parts },
+    },
+  }
+  let signature = ''
+  const document = writeManifest(unsigned, (text) => {
+    signature = signText(text, options.signingKey)
+    return signature
+  })
+  return { manifest: { ...unsigned, signature }, document }
+}
+
+async function* archived(
+  { image, name, onProgress }: CreateBundleOptions,
+  digest: ReturnType<typeof createHash>,
+): AsyncGenerator<Uint8Array> {
+  const { before, after } = archiveAround(name, image.sizeBytes)
+  digest.update(before)
+  yield before
+  let total = 0
+  for await (const piece of image.bytes) {
+    total += piece.length
+    if (total > image.sizeBytes) break
+    digest.update(piece)
+    yield piece
+    onProgress?.(total)
+  }
+  if (total !== image.sizeBytes)
+    throw new BadBundle(`the image has not the ${image.sizeBytes} bytes that it should have`)
+  digest.update(after)
+  yield after
+}
+
+async function* encrypted(source: AsyncIterable<Buffer>, { key, iv }: BundleKey): AsyncGenerator<Buffer> {
+  const cipher = createCipheriv('aes-128-cbc', key, iv)
+  for await (const piece of source) yield cipher.update(piece)
+  yield cipher.final()
+}
+
+async function* partsOf(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let pieces: Buffer[] = []
+  let held = 0
+  for await (const piece of source) {
+    for (let rest = piece; rest.length > 0; ) {
+      const taken = rest.subarray(0, partBytes - held)
+      pieces.push(taken)
+      held += taken.length
+      rest = rest.subarray(taken.length)
+      if (held < partBytes) continue
+      yield Buffer.concat(pieces)
+      pieces = []
+      held = 0
+    }
+  }
+  if (held > 0) yield Buffer.concat(pieces)
+}
