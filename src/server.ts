@@ -14,6 +14,7 @@ import { ec2Handlers } from './api/ec2/handlers/index.ts'
 import { createEc2Service } from './api/ec2/service.ts'
 import type { AuthSettings } from './api/http/exchange.ts'
 import { createApiServer } from './api/http/server.ts'
+import { createIamService } from './api/iam/service.ts'
 import { imdsSource } from './api/imds/cloud-source.ts'
 import { createImdsServer } from './api/imds/imds-server.ts'
 import { createKmsService } from './api/kms/service.ts'
@@ -215,6 +216,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
         services: [
           createEc2Service({ handlers: ec2Handlers, cloud }),
           createEbsService({ cloud }),
+          createIamService({ cloud }),
           createKmsService({ cloud }),
           createS3Service({ cloud, auth: settings, clock }),
           createStsService(),

@@ -6,6 +6,7 @@ import { Buckets } from './buckets/buckets.ts'
 import { Contents } from './buckets/contents.ts'
 import { MultipartUploads } from './buckets/multipart-uploads.ts'
 import { Objects } from './buckets/objects.ts'
+import { Certificates } from './certificates/certificates.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
 import { Encryption } from './encryption/encryption.ts'
@@ -76,6 +77,7 @@ export interface Cloud {
   readonly encryptionKeys: NamedKeys
   readonly ebsDefaults: EbsDefaults
   readonly encryption: Encryption
+  readonly certificates: Certificates
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
@@ -122,6 +124,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const volumes = new Volumes(deps)
   const runs = new MachineRuns(deps, volumes.disks)
   const encryption = new Encryption(deps, encryptionKeys, ebsDefaults)
+  const certificates = new Certificates(deps)
   const snapshots = new Snapshots(deps, volumes, encryption)
   const directUploads = new DirectUploads(deps, snapshots, { encryption, defaults: ebsDefaults })
   const fastRestores = new FastRestores(deps, snapshots, volumes.disks)
@@ -195,6 +198,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     encryptionKeys,
     ebsDefaults,
     encryption,
+    certificates,
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),

@@ -131,6 +131,12 @@ export const catalogue = {
   InvalidRegion: client,
   InvalidZone: client,
   'InvalidZone.NotFound': client,
+  // Certificates of bundles, in IAM's words
+  DuplicateCertificate: 409,
+  LimitExceeded: 409,
+  MalformedCertificate: client,
+  NoSuchEntity: 404,
+  ValidationError: client,
   // EBS direct APIs: an exception and its reason
   'AccessDeniedException.DependencyAccessDenied': 403,
   'AccessDeniedException.UnauthorizedAccount': 403,

@@ -1,5 +1,7 @@
 /** Every bound in one place. A bound that is hit answers with a clear error that names it. */
 export const limits = {
+  /** IAM allows two. */
+  signingCertificatesPerAccount: 2,
   /** Largest EC2 or STS request body. */
   requestBodyBytes: 1024 * 1024,
   /** How long it may take to send one. */

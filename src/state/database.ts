@@ -9,6 +9,7 @@ import * as encryption from './migrations/0006-encryption.ts'
 import * as buckets from './migrations/0007-buckets.ts'
 import * as transfers from './migrations/0008-transfers.ts'
 import * as volumeFeatures from './migrations/0009-volume-features.ts'
+import * as certificates from './migrations/0010-certificates.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -24,6 +25,7 @@ const migrations: Record<string, Migration> = {
   '0006-encryption': encryption,
   '0009-volume-features': volumeFeatures,
   '0008-transfers': transfers,
+  '0010-certificates': certificates,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -6,6 +6,7 @@
  */
 
 import type { BucketTables } from './schema/buckets.ts'
+import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
 import type { TransferTables } from './schema/transfers.ts'
 import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
@@ -457,7 +458,7 @@ export interface OperationsTable {
   seq: number
 }
 
-export interface Database extends BucketTables, EncryptionTables, TransferTables {
+export interface Database extends BucketTables, CertificateTables, EncryptionTables, TransferTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

@@ -16,6 +16,7 @@ import { postgresDialect } from './postgres.ts'
 import { PublicAccessRepository } from './public-access.ts'
 import { ReplaceRootVolumeTaskRepository } from './replace-root-volume-tasks.ts'
 import { SettingsRepository } from './settings.ts'
+import { SigningCertificateRepository } from './signing-certificates.ts'
 import { SnapshotLockRepository } from './snapshot-locks.ts'
 import { SnapshotTierRepository } from './snapshot-tiers.ts'
 import { SnapshotUploadRepository } from './snapshot-uploads.ts'
@@ -49,6 +50,7 @@ export interface Repositories {
   readonly clientTokens: ClientTokenRepository
   readonly operations: OperationRepository
   readonly encryption: EncryptionRepository
+  readonly signingCertificates: SigningCertificateRepository
 }
 
 export interface State extends Repositories {
@@ -109,5 +111,6 @@ function repositoriesOf(db: Db): Repositories {
     clientTokens: new ClientTokenRepository(db),
     operations: new OperationRepository(db),
     encryption: new EncryptionRepository(db),
+    signingCertificates: new SigningCertificateRepository(db),
   }
 }

@@ -7,6 +7,7 @@ import { createEbsService } from '../../src/api/ebs/service.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
 import { createApiServer } from '../../src/api/http/server.ts'
+import { createIamService } from '../../src/api/iam/service.ts'
 import { createKmsService } from '../../src/api/kms/service.ts'
 import { createS3Service } from '../../src/api/s3/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
@@ -37,6 +38,7 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
         createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud }),
         createEbsService({ cloud: testCloud.cloud }),
         createS3Service({ cloud: testCloud.cloud, auth: { mode: 'open' }, clock }),
+        createIamService({ cloud: testCloud.cloud }),
         createKmsService({ cloud: testCloud.cloud }),
       ],
       auth: { mode: 'open' },

@@ -1,6 +1,6 @@
 /**
- * Kiln's own requests, under `/_kiln/`: what EC2 has no words for. Everything but the health page needs the control
- * token, which lies in the home, so only whoever may read the home may ask.
+ * Kiln's own requests, under `/_kiln/`: what EC2 has no words for. Everything but the health page and the cloud's certificate
+ * needs the control token, which lies in the home, so only whoever may read the home may ask.
  */
 import { timingSafeEqual } from 'node:crypto'
 import type { AccessKeys } from '../../cloud/access-keys.ts'
@@ -46,6 +46,10 @@ export function controlHandler({ token, health, cloud, accessKeys, jobs }: Contr
   ]
   return async (request) => {
     if (request.method === 'GET' && request.path === '/_kiln/health') return json(200, { status: 'ready', ...health })
+    if (request.method === 'GET' && request.path === '/_kiln/certificate') {
+      const { certificate } = await cloud.certificates.cloudIdentity()
+      return { status: 200, contentType: 'application/x-pem-file', body: certificate }
+    }
     const found = routes.find(([method, path]) => method === request.method && path.test(request.path))
     if (!found) return undefined
     if (!isToken(request.headers.get('x-kiln-token'), token)) {

@@ -1,12 +1,15 @@
 /**
  * The master key that belongs to a state. The state remembers which one it is by something sealed under it: another one, or
- * none where there ought to be one, is told at the start, and nothing takes its place. As long as no named key was made,
- * nothing is sealed, and any master key will do.
+ * none where there ought to be one, is told at the start, and nothing takes its place. As long as neither a named key nor
+ * the cloud's certificate was made, nothing is sealed, and any master key will do.
  */
 import { KilnError, messageOf } from '../../lib/errors.ts'
 import { type MasterKey, makeMasterKey, readMasterKey } from '../../lib/master-key.ts'
 import type { Random } from '../../lib/random.ts'
 import type { Repositories } from '../../state/state.ts'
+
+/** The cloud's certificate for bundles, and its private key, which is sealed under the master key as well. */
+export const cloudIdentitySetting = 'cloud identity'
 
 const setting = 'master key'
 const probe = Buffer.from('kiln')
@@ -22,7 +25,7 @@ export async function openMasterKey(
   path: string,
 ): Promise<MasterKey> {
   const known = await rememberedIn(state)
-  if (known && (await state.encryption.hasKeys())) return await theRemembered(path, known)
+  if (known && (await isInUse(state))) return await theRemembered(path, known)
   const key = await readMasterKey(path).catch((error) => {
     if (isMissing(error)) return makeMasterKey(path, random)
     throw error
@@ -31,6 +34,9 @@ export async function openMasterKey(
   await state.settings.put(setting, JSON.stringify(remembered))
   return key
 }
+
+const isInUse = async ({ encryption, settings }: Repositories) =>
+  (await encryption.hasKeys()) || (await settings.value(cloudIdentitySetting)) !== undefined
 
 async function theRemembered(path: string, known: Remembered): Promise<MasterKey> {
   const key = await readMasterKey(path).catch((error) => {
