@@ -150,8 +150,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const hostId = await state.settings.getOrMake(`host ${home.root}`, () => randomBytes(8).toString('hex'))
   const deps: CloudDeps = {
     objects: createLocalContents({ ...home, random }),
-    ...{ state, blocks, machines, disks, network, clock, random, log, masterKey },
-    ...{ state, blocks, machines, disks, sharedDisks, network, clock, random, log },
+    ...{ state, blocks, machines, disks, sharedDisks, network, clock, random, log, masterKey },
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,

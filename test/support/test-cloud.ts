@@ -90,8 +90,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     clock,
   })
   const deps: CloudDeps = {
-    ...{ state, machines, disks, network, clock, random, log, masterKey },
-    ...{ state, machines, disks, sharedDisks, network, clock, random, log },
+    ...{ state, machines, disks, sharedDisks, network, clock, random, log, masterKey },
     blocks: wrapBlocks(blocks),
     objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({
