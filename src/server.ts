@@ -225,6 +225,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
         ...{ log, clock, random },
       })
       const actualPort = await server.listen({ port, host })
+      await server.listenForGuests(home.guestApiSocketPath, (guest) => cloud.guestAt(guest.vpcId, guest.sourceIp))
       const url = `http://${host.includes(':') ? `[${host}]` : host}:${actualPort}`
       await writeDaemonPage(home, { url, token, auth, startedAt: clock.now() })
       stopServing = async () => {
@@ -367,11 +368,11 @@ async function openMachines(
 }
 
 async function openNetwork(home: Home, options: KilnOptions, clock: Clock): Promise<NetworkDriver> {
-  const { networksDir, runDir, metadataSocketPath } = home
+  const { networksDir, runDir, metadataSocketPath, guestApiSocketPath: apiSocketPath } = home
   const { log } = options
   const random = systemRandom
   if (options.machines === 'simulated') return createSimulatedNetwork({ home: home.root, random })
-  const shared = { networksDir, runDir, metadataSocketPath, log, random }
+  const shared = { networksDir, runDir, metadataSocketPath, apiSocketPath, log, random }
   const namespaces = createNamespaceDriver({ ...shared, clock })
   if (options.network === 'namespace') return namespaces
   if (options.network === 'user') return createUserDriver(shared)

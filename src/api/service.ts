@@ -1,6 +1,7 @@
 /** What an AWS service is to the HTTP edge. */
 import type { KilnError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import type { Guest } from './http/guests.ts'
 import type { ChunkSeed, SignaturePolicy } from './signature/verification.ts'
 
 /** A request whose signer is known, and whose body was read unless the service reads it itself. */
@@ -21,6 +22,8 @@ export interface ServiceRequest {
   region: string
   /** False when the signature names no region: then `region` is the service's own choice. */
   isRegionSigned: boolean
+  /** The instance that the request comes from, if it comes from one. */
+  guest?: Guest | undefined
   log: Log
   /** What the audit event shall say of the request. A service sets the action as soon as it knows it. */
   audit: { action: string | null }

@@ -13,7 +13,7 @@ import { Encryption } from './encryption/encryption.ts'
 import { NamedKeys } from './encryption/named-keys.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
-import { type GuestMetadata, guestMetadataAt } from './instances/guest-metadata.ts'
+import { type GuestMetadata, guestAt, guestMetadataAt } from './instances/guest-metadata.ts'
 import { Instances } from './instances/instances.ts'
 import { Launches } from './instances/launch.ts'
 import { MachineRuns } from './instances/machine-runs.ts'
@@ -87,6 +87,7 @@ export interface Cloud {
   enter(scope: Scope): Promise<void>
   /** What there is, in numbers, for whoever runs this Kiln. */
   overview(): Promise<Overview>
+  guestAt(vpcId: string, privateIp: string): Promise<{ instanceId: string; accountId: string } | null>
   guestMetadataAt(vpcId: string, privateIp: string): Promise<GuestMetadata | null>
   /** Adopts what runs, carries on what was left, and keeps doing so. */
   start(): Promise<void>
@@ -221,6 +222,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
         })),
       }
     },
+    guestAt: (vpcId, privateIp) => guestAt(deps, vpcId, privateIp),
     guestMetadataAt: (vpcId, privateIp) => guestMetadataAt(deps, vpcId, privateIp),
     async start() {
       await reconcileNetworks(deps)

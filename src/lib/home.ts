@@ -14,6 +14,8 @@ export interface Home {
   /** What the home was served with last: kinds of machines, network and database. */
   readonly settingsPath: string
   readonly metadataSocketPath: string
+  /** Where guests' connections to the API come in. */
+  readonly guestApiSocketPath: string
   /** DIR/REGION/store. */
   readonly regionsDir: string
   readonly volumesDir: string
@@ -51,6 +53,7 @@ export function homeAt(path: string): Home {
     lockPath: join(runDir, 'lock.db'),
     settingsPath: join(root, 'settings.json'),
     metadataSocketPath: join(runDir, 'imds.sock'),
+    guestApiSocketPath: join(runDir, 'guest-api.sock'),
     regionsDir: join(root, 'regions'),
     volumesDir: join(root, 'volumes'),
     machinesDir: join(root, 'machines'),

@@ -1,4 +1,4 @@
-/** Hosts that allow no network namespaces: logins and metadata work all the same. */
+/** Hosts that allow no network namespaces: logins, metadata and the API work all the same. */
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { StartInstancesCommand, StopInstancesCommand, waitUntilInstanceStopped } from '@aws-sdk/client-ec2'
@@ -30,7 +30,7 @@ test("with QEMU's own networking a guest gets its key and user data, and is reac
   await fleet.terminate([id])
 })
 
-test('such a guest reaches no server of the host by any address of its network, nor the Kiln that serves it', async () => {
+test('such a guest reaches no server of the host by any address of its network, nor the port of the Kiln that serves it', async () => {
   const server = createServer((socket) => socket.end('reached')).listen(0, '127.0.0.1')
   await once(server, 'listening')
   const ports = [(server.address() as AddressInfo).port, new URL(kiln.url).port]

@@ -1,4 +1,5 @@
 /** All handlers behind a real HTTP server, on a whole cloud with simulated machines, asked by the official client. */
+import { dirname, join } from 'node:path'
 import { EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
@@ -22,6 +23,8 @@ export interface ServedCloud extends TestCloud {
   /** The same account's client of S3. */
   s3(accountId: string, region?: string, more?: Partial<S3ClientConfig>): S3Client
   readonly url: string
+  /** Where the network's relays bring guests' connections. */
+  readonly guestApiSocketPath: string
 }
 
 /** One server for all tests of a file. */
@@ -49,9 +52,12 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
     })
     const port = await server.listen({ port: 0, host: '127.0.0.1' })
     const url = `http://127.0.0.1:${port}`
+    const guestApiSocketPath = join(dirname(testCloud.deps.volumesDir), 'guest-api.sock')
+    await server.listenForGuests(guestApiSocketPath, (guest) => testCloud.cloud.guestAt(guest.vpcId, guest.sourceIp))
     served = {
       ...testCloud,
       url,
+      guestApiSocketPath,
       client(accountId, region) {
         const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
         const client = sdkClient(url, credentials, region)

@@ -12,12 +12,14 @@ import { verifyVersion2 } from '../signature/version2.ts'
 import { accountOfKey } from './accounts.ts'
 import { readBody } from './body.ts'
 import type { ChainSettings, Exchange, Incoming } from './exchange.ts'
+import { checkGuestHost, checkGuestPath } from './guests.ts'
 import { checkLoopbackHost, refuseOtherPages } from './origin.ts'
 
 type Step = (exchange: Exchange, settings: ChainSettings) => Promise<void> | void
 
 /** The request id comes before, the audit event after; the size of line and headers and all time-outs are the server's. */
 const chain: readonly Step[] = [
+  identifyGuest,
   checkHost,
   checkOrigin,
   serveControl,
@@ -87,8 +89,18 @@ function newRequestId(settings: ChainSettings): string {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
 }
 
+async function identifyGuest(exchange: Exchange): Promise<void> {
+  const lookup = exchange.incoming.guest
+  if (!lookup) return
+  const guest = await lookup()
+  if (!guest) throw new KilnError('UnauthorizedOperation', 'No instance has the address that the request comes from.')
+  exchange.guest = guest
+  exchange.audit.instanceId = guest.instanceId
+}
+
 function checkHost(exchange: Exchange, { auth }: ChainSettings): void {
-  if (auth.mode === 'open') checkLoopbackHost(exchange.headers.get('host'))
+  if (exchange.guest) checkGuestHost(exchange.headers.get('host'))
+  else if (auth.mode === 'open') checkLoopbackHost(exchange.headers.get('host'))
 }
 
 function checkOrigin(exchange: Exchange): void {
@@ -96,8 +108,9 @@ function checkOrigin(exchange: Exchange): void {
 }
 
 async function serveControl(exchange: Exchange, { control, clock }: ChainSettings): Promise<void> {
-  const { incoming, path, query, headers } = exchange
+  const { incoming, path, query, headers, guest } = exchange
   if (!path.startsWith(controlPrefix)) return
+  if (guest) checkGuestPath(incoming.method, path)
   const isPiece = path.startsWith(uploadsPrefix)
   const body = await readBody(incoming.body, isPiece ? limits.transferPieceBytes : limits.requestBodyBytes, clock)
   exchange.answer = (await control({ method: incoming.method, path, query, headers, body })) ?? {
@@ -134,12 +147,13 @@ async function readBoundedBody(exchange: Exchange, { clock }: ChainSettings): Pr
 }
 
 async function identifyAccount(exchange: Exchange, { auth, clock }: ChainSettings): Promise<void> {
-  const { incoming, headers, service, body, authorization } = exchange
+  const { incoming, headers, service, body, authorization, guest } = exchange
   exchange.payloadHash = declaredHash(incoming, authorization)
   if (!authorization) {
     exchange.accountId = anonymous
   } else if (auth.mode === 'open') {
-    exchange.accountId = accountOfKey(authorization.scope.accessKeyId)
+    const refusal = service!.signature.objectStorage ? 'AccessDenied' : 'AuthFailure'
+    exchange.accountId = accountOfKey(authorization.scope.accessKeyId, guest, refusal)
   } else {
     const request = { ...incoming, body }
     const { lookupKey } = auth
@@ -184,6 +198,7 @@ async function callService(exchange: Exchange, { log }: ChainSettings): Promise<
     accountId: exchange.accountId!,
     region: exchange.region!,
     isRegionSigned: Boolean(authorization?.scope.region),
+    guest: exchange.guest,
     log: log.child({ requestId }),
     audit,
   })

@@ -5,6 +5,7 @@ import type { Random } from '../../lib/random.ts'
 import type { ApiService, HttpAnswer } from '../service.ts'
 import type { Authorization } from '../signature/authorization.ts'
 import type { ChunkSeed, KeyLookup } from '../signature/verification.ts'
+import type { Guest, GuestLookup } from './guests.ts'
 
 /** What the chain asks of whoever received the request. */
 export interface Incoming {
@@ -15,6 +16,8 @@ export interface Incoming {
   headers: readonly (readonly [name: string, value: string])[]
   /** The body, which may be read once. */
   body: AsyncIterable<Uint8Array>
+  /** Where the request comes from within an instance: which one. */
+  guest?: GuestLookup | undefined
 }
 
 export interface ControlRequest {
@@ -50,7 +53,8 @@ export interface Exchange {
   readonly headers: ReadonlyMap<string, string>
   readonly path: string
   readonly query: string
-  readonly audit: { action: string | null; accountId: string | null; region: string | null }
+  readonly audit: { action: string | null; accountId: string | null; region: string | null; instanceId?: string }
+  guest?: Guest
   authorization?: Authorization
   service?: ApiService
   /** Of a service that reads bodies at once. */

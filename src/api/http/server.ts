@@ -2,12 +2,15 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { KilnError } from '../../lib/errors.ts'
+import type { GuestOrigin } from '../../lib/guest-origin.ts'
 import { limits } from '../../lib/limits.ts'
 import { encodeError } from '../ec2/codec/encode.ts'
 import { isStreamed, type StreamedBody } from '../service.ts'
 import { discardBody } from './body.ts'
 import { answerRequest } from './chain.ts'
 import type { ChainSettings } from './exchange.ts'
+import { createGuestDoor } from './guest-door.ts'
+import type { Guest, GuestLookup } from './guests.ts'
 
 /** In milliseconds. */
 export interface ServerTimeouts {
@@ -31,6 +34,8 @@ const tooSlow = 408
 export interface ApiServer {
   /** Port 0 takes a free one. Resolves to the port once connections are accepted. */
   listen(address: { port: number; host: string }): Promise<number>
+  /** Takes guests' connections too, from the network's relays. */
+  listenForGuests(socketPath: string, guestAt: (origin: GuestOrigin) => Promise<Guest | null>): Promise<void>
   /** Takes no more requests, lets those in flight end for `graceMs`, then cuts every connection. */
   close(graceMs?: number): Promise<void>
 }
@@ -38,8 +43,15 @@ export interface ApiServer {
 export function createApiServer(settings: ChainSettings, wished: Partial<ServerTimeouts> = {}): ApiServer {
   const timeouts = { ...usualTimeouts, ...wished }
   let closing = false
+  const guests = new WeakMap<Socket, GuestLookup>()
+  let guestAt: (origin: GuestOrigin) => Promise<Guest | null> = async () => null
+  const door = createGuestDoor((socket, origin) => {
+    guests.set(socket, () => guestAt(origin))
+    server.emit('connection', socket)
+  })
   const answer = (request: IncomingMessage, response: ServerResponse, expectsContinue: boolean) => {
-    serve(request, response, settings, () => closing, expectsContinue).catch((error: unknown) => {
+    const from = { guest: guests.get(request.socket), expectsContinue }
+    serve(request, response, settings, () => closing, from).catch((error: unknown) => {
       // The chain answers everything itself: what is left is a connection that went away, or content that failed.
       settings.log[response.destroyed ? 'debug' : 'error']({ err: error }, 'the answer could not be sent')
       response.destroy()
@@ -71,9 +83,13 @@ export function createApiServer(settings: ChainSettings, wished: Partial<ServerT
           resolve((server.address() as AddressInfo).port)
         })
       }),
-    close: (graceMs = 5000) => {
+    listenForGuests(socketPath, lookup) {
+      guestAt = lookup
+      return door.listen(socketPath)
+    },
+    close: async (graceMs = 5000) => {
       closing = true
-      return closeServer(server, settings, graceMs)
+      await closeServer(server, door.close(), settings, graceMs)
     },
   }
 }
@@ -83,7 +99,7 @@ async function serve(
   response: ServerResponse,
   settings: ChainSettings,
   isClosing: () => boolean,
-  expectsContinue: boolean,
+  { guest, expectsContinue }: { guest: GuestLookup | undefined; expectsContinue: boolean },
 ): Promise<void> {
   const body = new RequestBody(request, response, expectsContinue)
   const answer = await answerRequest(
@@ -92,6 +108,7 @@ async function serve(
       target: request.url ?? '/',
       headers: pairs(request.rawHeaders),
       body,
+      guest,
     },
     settings,
   )
@@ -185,8 +202,14 @@ function refuseBrokenRequest(error: NodeJS.ErrnoException, socket: Socket): void
   )
 }
 
-async function closeServer(server: Server, { clock }: ChainSettings, graceMs: number): Promise<void> {
-  if (!server.listening) return
+/** `othersClosed`: once the connections are gone that others accepted. */
+async function closeServer(
+  server: Server,
+  othersClosed: Promise<void>,
+  { clock }: ChainSettings,
+  graceMs: number,
+): Promise<void> {
+  if (!server.listening) return othersClosed
   const grace = new AbortController()
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
   server.closeIdleConnections()
@@ -194,7 +217,7 @@ async function closeServer(server: Server, { clock }: ChainSettings, graceMs: nu
     () => server.closeAllConnections(),
     () => {},
   )
-  await closed
+  await Promise.all([closed, othersClosed])
   grace.abort()
   await cut
 }

@@ -1,5 +1,6 @@
 /** A request to S3, taken apart: which bucket, which key, which parameters. */
 import { KilnError } from '../../lib/errors.ts'
+import type { Guest } from '../http/guests.ts'
 import type { BodyStream, ServiceRequest } from '../service.ts'
 import { bucketOfHost } from './bucket-host.ts'
 
@@ -17,12 +18,14 @@ export interface S3Request {
   requester: string
   region: string
   isRegionSigned: boolean
+  /** The instance that the request comes from, if it comes from one. */
+  guest?: Guest | undefined
 }
 
 export function readRequest(request: ServiceRequest): S3Request {
-  const { requestId, method, headers, stream, accountId, region, isRegionSigned } = request
+  const { requestId, method, headers, stream, accountId, region, isRegionSigned, guest } = request
   return {
-    ...{ requestId, method, headers, region, isRegionSigned },
+    ...{ requestId, method, headers, region, isRegionSigned, guest },
     ...placeOf(request.path, headers.get('host')),
     query: readQuery(request.query),
     stream: stream!,

@@ -6,7 +6,7 @@ import { systemRandom } from '../../lib/random.ts'
 import type { Ec2Handlers } from '../ec2/handler.ts'
 import { createEc2Service } from '../ec2/service.ts'
 import type { AuthSettings, ChainSettings } from '../http/exchange.ts'
-import { createApiServer, type ServerTimeouts } from '../http/server.ts'
+import { type ApiServer, createApiServer, type ServerTimeouts } from '../http/server.ts'
 import { createStsService } from '../sts/service.ts'
 
 /** A cloud that keeps only who entered it: the edge itself asks for no more. */
@@ -30,6 +30,8 @@ export async function startServer(
     auth?: AuthSettings
     log?: Log
     timeouts?: Partial<ServerTimeouts>
+    /** Takes connections of guests there too. */
+    guests?: { socketPath: string; at: Parameters<ApiServer['listenForGuests']>[1] }
   } = {},
 ): Promise<RunningServer> {
   const settings = {
@@ -45,6 +47,7 @@ export async function startServer(
   } satisfies ChainSettings
   const server = createApiServer(settings, options.timeouts)
   const port = await server.listen({ port: 0, host: '127.0.0.1' })
+  if (options.guests) await server.listenForGuests(options.guests.socketPath, options.guests.at)
   return { url: `http://127.0.0.1:${port}`, port, close: (graceMs) => server.close(graceMs) }
 }
 

@@ -16,6 +16,17 @@ export interface GuestMetadata {
   tags: Tag[]
 }
 
+/** Which instance has the address, and whose it is. */
+export async function guestAt(
+  { state }: CloudDeps,
+  vpcId: string,
+  privateIp: string,
+): Promise<{ instanceId: string; accountId: string } | null> {
+  const nic = await state.networks.interfaceAt(vpcId, privateIp)
+  const row = nic && (await state.instances.get(nic.instanceId))
+  return row ? { instanceId: row.id, accountId: row.accountId } : null
+}
+
 export async function guestMetadataAt(
   { state }: CloudDeps,
   vpcId: string,

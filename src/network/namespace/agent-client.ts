@@ -1,9 +1,10 @@
 /** The daemon's side of a VPC's agent. */
 
 import { connect, type Socket } from 'node:net'
+import { readLine, writeLine } from '../../lib/socket-lines.ts'
 import type { GuestAnswer } from '../driver.ts'
 import { spliceable } from '../splice.ts'
-import { type AgentReply, type AgentRequest, readLine, writeLine } from './agent-protocol.ts'
+import type { AgentReply, AgentRequest } from './agent-protocol.ts'
 
 /** Above the agent's own deadline, which it keeps. */
 const replyMarginMs = 2000
@@ -37,7 +38,7 @@ export async function probeGuest(socketPath: string, host: string, timeoutMs: nu
 /** What the agent says of itself; undefined when none answers. */
 export async function greetAgent(
   socketPath: string,
-): Promise<{ version?: number; metadataSocketPath?: string } | undefined> {
+): Promise<{ version?: number; metadataSocketPath?: string; apiSocketPath?: string } | undefined> {
   const reply = await askOnce(socketPath, { op: 'hello' }, helloTimeoutMs)
   return reply?.ok ? reply : undefined
 }

@@ -1,17 +1,20 @@
 /**
  * A VPC's agent: the one program of Kiln's that runs inside the namespace. It connects the daemon to guests, and guests
- * to the daemon's metadata service. It holds no state, outlives the daemon, and can be replaced at any moment.
+ * to the daemon's metadata service and API. It holds no state, outlives the daemon, and can be replaced at any moment.
  *
- * Arguments: the agent's unix socket, the metadata service's unix socket, the VPC's id.
+ * Arguments: the agent's unix socket, the metadata service's, the API's for guests, the VPC's id.
  */
 
 import { chmodSync, rmSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
+import { guestApi } from '../../lib/guest-origin.ts'
+import { readLine, writeLine } from '../../lib/socket-lines.ts'
 import { metadataAddress } from '../addresses.ts'
+import { createApiRelay } from '../api-relay.ts'
 import type { GuestAnswer } from '../driver.ts'
 import { createMetadataRelay } from '../metadata-relay.ts'
 import { splice, spliceable } from '../splice.ts'
-import { type AgentReply, type AgentRequest, agentVersion, readLine, writeLine } from './agent-protocol.ts'
+import { type AgentReply, type AgentRequest, agentVersion } from './agent-protocol.ts'
 
 const requestTimeoutMs = 5000
 /** A login, and the discard service that hardly anyone runs: a guest that filters one port may still answer on the other. */
@@ -19,7 +22,7 @@ const sshPort = 22
 const probePorts = [sshPort, 9]
 const connectionsMax = 10_000
 
-const [socketPath, metadataSocketPath, vpcId] = process.argv.slice(2) as [string, string, string]
+const [socketPath, metadataSocketPath, apiSocketPath, vpcId] = process.argv.slice(2) as [string, string, string, string]
 
 const control = createServer(spliceable, (socket) => {
   serve(socket).catch(() => socket.destroy())
@@ -29,9 +32,13 @@ rmSync(socketPath, { force: true })
 control.listen(socketPath, () => chmodSync(socketPath, 0o600))
 control.on('error', stop)
 
-const metadata = createMetadataRelay({ vpcId, metadataSocketPath, sourceOf: (socket) => socket.remoteAddress })
+const sourceOf = (socket: Socket) => socket.remoteAddress
+const metadata = createMetadataRelay({ vpcId, metadataSocketPath, sourceOf })
 metadata.listen(80, metadataAddress)
 metadata.on('error', stop)
+const { server: api } = createApiRelay({ vpcId, apiSocketPath, sourceOf })
+api.listen(guestApi.port, guestApi.address)
+api.on('error', stop)
 
 /** A guest's odd bytes must not end the agent; what is wrong with the agent itself must. */
 function stop(error: Error): void {
@@ -44,7 +51,7 @@ async function serve(socket: Socket): Promise<void> {
   const request = await readLine<AgentRequest>(socket, requestTimeoutMs)
   switch (request.op) {
     case 'hello':
-      return finish(socket, { ok: true, version: agentVersion, metadataSocketPath })
+      return finish(socket, { ok: true, version: agentVersion, metadataSocketPath, apiSocketPath })
     case 'probe':
       return finish(socket, { ok: true, answer: await answerOf(request.host, request.timeoutMs) })
     case 'dial':

@@ -63,3 +63,10 @@ export async function collect(socket: ReturnType<typeof connect>): Promise<Buffe
   for await (const chunk of socket) chunks.push(chunk)
   return Buffer.concat(chunks)
 }
+
+/** Awaits all values of an object at once. */
+export async function together(tried: Record<string, Promise<unknown>>): Promise<Record<string, unknown>> {
+  return Object.fromEntries(
+    await Promise.all(Object.entries(tried).map(async ([name, result]) => [name, await result])),
+  )
+}

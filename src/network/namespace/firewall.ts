@@ -8,6 +8,7 @@
  * an established connection are judged again each time, so that a revoked rule also stops the connections it had let in
  * (they hang until they time out, as the filtered do). Connections whose rules remain are not touched by a replacement.
  */
+import { guestApi } from '../../lib/guest-origin.ts'
 import { cidrText, ipv4Peers, metadataAddress, resolverOf } from '../addresses.ts'
 import type { TrafficRule, VpcPlan } from '../driver.ts'
 import { type EgressNetwork, resolverPort } from './egress.ts'
@@ -33,6 +34,7 @@ const neverOutside = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3
 const leaseOf = (mac: string) => `@th,288,48 0x${mac.replaceAll(':', '')}`
 
 const toMetadata = `iifname "tap*" ip daddr ${metadataAddress} tcp dport 80`
+const toApi = `iifname "tap*" ip daddr ${guestApi.address} tcp dport ${guestApi.port}`
 
 /**
  * Marks connections that ask for a metadata session token, so that the answers travel no further than the hop limit
@@ -75,6 +77,7 @@ export function renderFirewall(input: FirewallInput): string {
       'iifname "tap*" udp sport 68 udp dport 67 jump leases',
       ...tokenRequests.map((match) => `${toMetadata} ${match} ct mark set ${tokenMark}`),
       `${toMetadata} accept`,
+      `${toApi} accept`,
     ]),
     ...chain(
       'leases',

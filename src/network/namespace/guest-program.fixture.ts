@@ -40,6 +40,21 @@ const commands: Record<string, (...args: string[]) => unknown> = {
       outgoing.on('error', (error: NodeJS.ErrnoException) => resolve({ error: error.code }))
       outgoing.end()
     }),
+  /** Sends that many random bytes; their SHA-256 and what was answered. */
+  upload: (url, mebibytes) =>
+    new Promise((resolve) => {
+      const content = randomBytes(Number(mebibytes) * 1024 * 1024)
+      const sent = createHash('sha256').update(content).digest('hex')
+      const outgoing = request(url!, { method: 'PUT' }, (answer) => {
+        let body = ''
+        answer.setEncoding('utf8').on('data', (text) => {
+          body += text
+        })
+        answer.on('end', () => resolve({ sent, body }))
+      })
+      outgoing.on('error', (error: NodeJS.ErrnoException) => resolve({ error: error.code }))
+      outgoing.end(content)
+    }),
   /** Sends a text, answers what comes back; or the error's code. */
   tcp: (host, port, text = 'hello', timeoutMs = '1500') =>
     new Promise((resolve) => {

@@ -1,96 +1,48 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
-import { createServer, type IncomingMessage, type Server } from 'node:http'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { type AddressInfo, connect, createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { systemClock, waitFor } from '../../lib/clock.ts'
-import { silentLog } from '../../lib/log.ts'
 import { endProcess, isAlive, type ProcessRef, startDetached } from '../../lib/programs.ts'
-import { systemRandom } from '../../lib/random.ts'
 import { anywhere, networkDriverSuite, nicPlan, tcp, vpcPlan } from '../driver.suite.ts'
-import type { NetworkDriver, NicPlan, TrafficRule } from '../driver.ts'
-import { collect, exchange, knock, listens, publiclyListens, stands, until, wait } from './connections.fixture.ts'
+import type { TrafficRule } from '../driver.ts'
+import {
+  collect,
+  exchange,
+  knock,
+  listens,
+  publiclyListens,
+  stands,
+  together,
+  until,
+  wait,
+} from './connections.fixture.ts'
 import { hostAddresses } from './egress.ts'
 import { TestGuest } from './guest.fixture.ts'
 import { markedProcesses, networkInode, processesInNamespace, runHost } from './host-programs.ts'
-import { tapName } from './links.ts'
-import { createNamespaceDriver } from './namespace-driver.ts'
-import { VpcFolder } from './vpc-folder.ts'
+import { createIn, namespacesHere, useVpc, vpcId } from './vpc.fixture.ts'
 
-const vpcId = vpcPlan([]).id
+const host = await namespacesHere()
 
-function createIn(base: string, egress: 'slirp' | 'none' = 'none'): NetworkDriver {
-  return createNamespaceDriver({
-    networksDir: join(base, 'networks'),
-    runDir: join(base, 'run'),
-    metadataSocketPath: join(base, 'imds'),
-    log: silentLog,
-    clock: systemClock,
-    random: systemRandom,
-    egress,
-  })
-}
-
-const host = await createIn(tmpdir()).probe()
-const here = host.ok ? 'this host' : `not on this host (${host.detail})`
-
-describe.skipIf(!host.ok)(here, () => {
+describe.skipIf(!host.ok)(host.name, () => {
   networkDriverSuite('namespace', async () => {
     const base = await mkdtemp(join(tmpdir(), 'kiln-net-'))
     return { create: () => createIn(base), dispose: () => rm(base, { recursive: true }) }
   })
 
   describe('a VPC in a namespace', () => {
-    let base: string
-    let driver: NetworkDriver
-    let guests: TestGuest[]
-
-    beforeEach(async () => {
-      base = await mkdtemp(join(tmpdir(), 'kiln-net-'))
-      await mkdir(join(base, 'guests'))
-      driver = createIn(base)
-      guests = []
-    })
-
-    afterEach(async () => {
-      await Promise.all(guests.map((guest) => guest.end()))
-      await driver.apply(vpcPlan([]))
-      await driver.close()
-      const folder = join(base, 'networks', vpcId)
-      expect(markedProcesses(folder)).toEqual([])
-      expect(existsSync(folder)).toBe(false)
-      expect(await readdir(join(base, 'run')).catch(() => [])).toEqual([])
-      await rm(base, { recursive: true })
-    })
-
-    /** Applies the plan and joins a guest to each interface, with the addresses that it should have. */
-    async function bringUp(...nics: NicPlan[]): Promise<TestGuest[]> {
-      await driver.apply(vpcPlan(nics))
-      for (const nic of nics) {
-        const attachment = await driver.attachment(vpcId, nic.id)
-        if (attachment.kind !== 'tap') throw new Error('not a tap')
-        expect(attachment.ifname).toBe(tapName(nic.id))
-        guests.push(await TestGuest.join(nic, attachment.enter, join(base, 'guests')))
-      }
-      await driver.apply(vpcPlan(nics))
-      await Promise.all(guests.map((guest) => guest.configure()))
-      return guests
-    }
-
-    async function record() {
-      return (await new VpcFolder(join(base, 'networks'), join(base, 'run'), vpcId).read())!
-    }
+    const vpc = useVpc()
 
     it('gives each guest its lease: address, mask, router, name', async () => {
       const nics = [nicPlan(10, []), nicPlan(7, [], { subnet: 21 })]
-      await driver.apply(vpcPlan(nics))
-      const enter = await enterVpc()
-      for (const nic of nics) guests.push(await TestGuest.join(nic, enter, join(base, 'guests')))
-      await driver.apply(vpcPlan(nics))
-      const leases = await Promise.all(guests.map((guest) => guest.run('dhcp', guest.nic.mac)))
+      await vpc.driver.apply(vpcPlan(nics))
+      const enter = await vpc.enter()
+      for (const nic of nics) vpc.guests.push(await TestGuest.join(nic, enter, join(vpc.base, 'guests')))
+      await vpc.driver.apply(vpcPlan(nics))
+      const leases = await Promise.all(vpc.guests.map((guest) => guest.run('dhcp', guest.nic.mac)))
       const common = { resolver: null, domain: 'eu-west-1.compute.internal', mtu: 1500, mask: '255.255.240.0' }
       expect(leases).toEqual([
         { ...common, address: '172.31.0.10', router: '172.31.0.1', hostname: 'ip-172-31-0-10' },
@@ -99,16 +51,16 @@ describe.skipIf(!host.ok)(here, () => {
     })
 
     it('gives a lease to a guest that comes later, without a new DHCP server', async () => {
-      await driver.apply(vpcPlan([nicPlan(10, [])]))
-      const before = (await record()).dhcp
+      await vpc.driver.apply(vpcPlan([nicPlan(10, [])]))
+      const before = (await vpc.record()).dhcp
       const late = nicPlan(11, [])
       const nics = [nicPlan(10, []), late]
-      await driver.apply(vpcPlan(nics))
-      const guest = await TestGuest.join(late, await enterVpc(), join(base, 'guests'))
-      guests.push(guest)
-      await driver.apply(vpcPlan(nics))
+      await vpc.driver.apply(vpcPlan(nics))
+      const guest = await TestGuest.join(late, await vpc.enter(), join(vpc.base, 'guests'))
+      vpc.guests.push(guest)
+      await vpc.driver.apply(vpcPlan(nics))
       expect(await guest.run('dhcp', late.mac)).toMatchObject({ address: '172.31.0.11' })
-      expect((await record()).dhcp).toEqual(before)
+      expect((await vpc.record()).dhcp).toEqual(before)
     })
 
     it('lets guests talk as their groups allow, over subnets too, and no further', async () => {
@@ -118,7 +70,7 @@ describe.skipIf(!host.ok)(here, () => {
         toPort: 7001,
         peers: ['172.31.0.10/32', '172.31.0.0/28'],
       }
-      const [a, b, c] = await bringUp(
+      const [a, b, c] = await vpc.bringUp(
         nicPlan(10, []),
         nicPlan(20, [web, { protocol: 'udp', fromPort: 7000, toPort: 7000, peers: ['172.31.0.0/16'] }], { subnet: 16 }),
         nicPlan(30, [anywhere], { egress: [tcp(7002)] }),
@@ -153,7 +105,7 @@ describe.skipIf(!host.ok)(here, () => {
     })
 
     it('drops what a guest sends under an address or a card that is not its own', async () => {
-      const [a, b, c] = await bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]), nicPlan(30, [anywhere]))
+      const [a, b, c] = await vpc.bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]), nicPlan(30, [anywhere]))
       await b!.start('echo', '7000')
       await c!.start('echo', '7000')
       await listens(a!, b!.nic.privateIp, '7000')
@@ -169,16 +121,16 @@ describe.skipIf(!host.ok)(here, () => {
     })
 
     it("hears no ARP request in the name of an address that is not the guest's own", async () => {
-      const [a] = await bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
+      const [a] = await vpc.bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
       await a!.ip(['address add 172.31.0.77/20 dev eth0'])
       // Each sends datagrams, and asks by ARP from its source where the other guest and the router are.
       for (const to of ['172.31.0.20', '172.31.0.1']) await a!.run('udp', '172.31.0.77', to, '7000')
-      const neighbours = await runHost([...(await enterVpc()), 'ip', 'neigh', 'show'])
+      const neighbours = await runHost([...(await vpc.enter()), 'ip', 'neigh', 'show'])
       expect(neighbours.match(/^172\S+/gm)?.sort()).toEqual(['172.31.0.10', '172.31.0.20'])
     })
 
     it('lends to a guest in no name but its own', async () => {
-      const [a, b] = await bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
+      const [a, b] = await vpc.bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
       await expect(a!.run('dhcp', b!.nic.mac)).rejects.toThrow()
       for (const guest of [b!, a!]) {
         expect(await guest.run('dhcp', guest.nic.mac, 'the same')).toMatchObject({ address: guest.nic.privateIp })
@@ -187,72 +139,9 @@ describe.skipIf(!host.ok)(here, () => {
       expect(await b!.run('dhcp-renew', b!.nic.mac, b!.nic.privateIp, 'the same')).toBe(b!.nic.privateIp)
     })
 
-    it('keeps everything of its own from guests but metadata and DHCP', async () => {
-      const [a] = await bringUp(nicPlan(10, []))
-      const tried = await together({
-        'its router': a!.run('tcp', '172.31.0.1', '80'),
-        'its DHCP server over TCP': a!.run('tcp', '172.31.0.1', '67'),
-        'another port of the metadata address': a!.run('tcp', '169.254.169.254', '22'),
-        'the resolver, without a way out': a!.run('tcp', '172.31.0.2', '53'),
-      })
-      expect(new Set(Object.values(tried))).toEqual(new Set(['timeout']))
-      expect(await a!.run('http', 'GET', 'http://169.254.169.254/')).toEqual({ status: 503, body: '' })
-    })
-
-    it('tells the metadata service who asks, whatever the guest says', async () => {
-      const imds: Server = createServer((incoming: IncomingMessage, outgoing) => {
-        outgoing
-          .writeHead(200, { 'x-answer': 'yes' })
-          .end(JSON.stringify([incoming.method, incoming.url, incoming.headers]))
-      })
-      await new Promise<void>((resolve) => imds.listen(join(base, 'imds'), resolve))
-      const [a, b] = await bringUp(nicPlan(10, []), nicPlan(20, []))
-      const lies = {
-        'x-kiln-vpc': 'vpc-1',
-        'X-Kiln-Source-IP': '172.31.0.20',
-        'x-kiln-more': '1',
-        'X-Forwarded-For': '9.9.9.9',
-      }
-      const asked = await Promise.all(
-        [a!, b!].map((guest) =>
-          guest.run<{ status: number; body: string }>(
-            'http',
-            'PUT',
-            'http://169.254.169.254/latest/api/token?x=1',
-            JSON.stringify(lies),
-          ),
-        ),
-      )
-      for (const [index, { status, body }] of asked.entries()) {
-        const [method, url, headers] = JSON.parse(body)
-        expect([status, method, url]).toEqual([200, 'PUT', '/latest/api/token?x=1'])
-        expect(headers).toMatchObject({ 'x-kiln-vpc': vpcId, 'x-forwarded-for': '9.9.9.9' })
-        expect(headers['x-kiln-source-ip']).toBe(['172.31.0.10', '172.31.0.20'][index])
-        expect(headers).not.toHaveProperty('x-kiln-more')
-      }
-      imds.closeAllConnections()
-      await new Promise((resolve) => imds.close(resolve))
-      expect(await a!.run('http', 'GET', 'http://169.254.169.254/')).toEqual({ status: 503, body: '' })
-    })
-
-    it('lets a metadata token travel no further than its hop limit', async () => {
-      const imds = createServer((_, outgoing) => outgoing.end('token')).listen(join(base, 'imds'))
-      const [a] = await bringUp(nicPlan(10, [], { metadataHopLimit: 1 }))
-      const container = await a!.container()
-      const ask = (from: TestGuest, method: string) =>
-        from.run('http', method, 'http://169.254.169.254/latest/api/token')
-      const token = { status: 200, body: 'token' }
-      expect([await ask(a!, 'PUT'), await ask(container, 'GET')]).toEqual([token, token])
-      expect(await ask(container, 'PUT')).toEqual({ error: 'ETIMEDOUT' })
-      await driver.apply(vpcPlan([nicPlan(10, [], { metadataHopLimit: 2 })]))
-      expect(await ask(container, 'PUT')).toEqual(token)
-      imds.closeAllConnections()
-      await new Promise((resolve) => imds.close(resolve))
-    })
-
     it('stops a connection whose rule is revoked and leaves the others alone', async () => {
       const client = nicPlan(10, [])
-      const [a, b] = await bringUp(client, nicPlan(20, [tcp(7000), tcp(7001)]))
+      const [a, b] = await vpc.bringUp(client, nicPlan(20, [tcp(7000), tcp(7001)]))
       await b!.start('echo', '7000')
       await b!.start('echo', '7001')
       await listens(a!, '172.31.0.20', '7000')
@@ -260,7 +149,7 @@ describe.skipIf(!host.ok)(here, () => {
       const revoked = await a!.start('chat', '172.31.0.20', '7000')
       const kept = await a!.start('chat', '172.31.0.20', '7001')
       await until(() => lines(revoked()) > 2 && lines(kept()) > 2)
-      await driver.apply(vpcPlan([client, nicPlan(20, [tcp(7001)])]))
+      await vpc.driver.apply(vpcPlan([client, nicPlan(20, [tcp(7001)])]))
       const [revokedLines, keptLines] = [lines(revoked()), lines(kept())]
       await until(() => lines(kept()) > keptLines + 8)
       expect(lines(revoked())).toBeLessThanOrEqual(revokedLines + 2)
@@ -269,10 +158,10 @@ describe.skipIf(!host.ok)(here, () => {
 
     it('reaches a guest as soon as it answers', async () => {
       const nic = nicPlan(10, [])
-      await driver.apply(vpcPlan([nic]))
-      expect(await driver.answer(vpcId, nic.privateIp)).toBe('silent')
-      await bringUp(nic)
-      expect(await driver.answer(vpcId, nic.privateIp)).toBe('refuses')
+      await vpc.driver.apply(vpcPlan([nic]))
+      expect(await vpc.driver.answer(vpcId, nic.privateIp)).toBe('silent')
+      await vpc.bringUp(nic)
+      expect(await vpc.driver.answer(vpcId, nic.privateIp)).toBe('refuses')
     })
 
     it('leads out of the VPC, but never back to this host', async () => {
@@ -280,11 +169,11 @@ describe.skipIf(!host.ok)(here, () => {
       const server = createServer((_, outgoing) => outgoing.end('host'))
       await new Promise<void>((resolve) => server.listen(0, '0.0.0.0', resolve))
       const { port } = server.address() as AddressInfo
-      await driver.close()
-      driver = createIn(base, 'slirp')
-      const [a] = await bringUp(nicPlan(10, []))
+      await vpc.driver.close()
+      vpc.driver = createIn(vpc.base, 'slirp')
+      const [a] = await vpc.bringUp(nicPlan(10, []))
       const routed = async () =>
-        (await runHost([...(await enterVpc()), 'ip', 'route'])).includes('default via 198.18.0.2')
+        (await runHost([...(await vpc.enter()), 'ip', 'route'])).includes('default via 198.18.0.2')
       expect(await waitFor(systemClock, async () => (await routed()) || undefined, wait)).toBe(true)
       expect(await a!.run('dhcp', a!.nic.mac)).toMatchObject({ resolver: '172.31.0.2' })
       const gateways = ['198.18.0.2', '198.18.0.100', '169.254.1.1']
@@ -301,8 +190,8 @@ describe.skipIf(!host.ok)(here, () => {
 
     describe('a public address', () => {
       it('carries 100 MB into a guest and the answer out, by half-close', async () => {
-        const publicIp = await driver.allocatePublicIp(new Set())
-        const [guest] = await bringUp(nicPlan(10, [tcp(7000)], { publicIp }))
+        const publicIp = await vpc.driver.allocatePublicIp(new Set())
+        const [guest] = await vpc.bringUp(nicPlan(10, [tcp(7000)], { publicIp }))
         await guest!.start('digest', '7000')
         await publiclyListens(publicIp, 7000)
         const content = randomBytes(100 * 1024 * 1024)
@@ -314,8 +203,8 @@ describe.skipIf(!host.ok)(here, () => {
       })
 
       it('holds back a fast sender while the receiver does not read', async () => {
-        const publicIp = await driver.allocatePublicIp(new Set())
-        const [guest] = await bringUp(nicPlan(10, [tcp(7000)], { publicIp }))
+        const publicIp = await vpc.driver.allocatePublicIp(new Set())
+        const [guest] = await vpc.bringUp(nicPlan(10, [tcp(7000)], { publicIp }))
         await guest!.start('echo', '7000')
         await publiclyListens(publicIp, 7000)
         const socket = connect({ host: publicIp, port: 7000, allowHalfOpen: true })
@@ -331,14 +220,14 @@ describe.skipIf(!host.ok)(here, () => {
       })
 
       it('resets the client when the guest refuses', async () => {
-        const publicIp = await driver.allocatePublicIp(new Set())
-        await bringUp(nicPlan(10, [tcp(7000)], { publicIp }))
+        const publicIp = await vpc.driver.allocatePublicIp(new Set())
+        await vpc.bringUp(nicPlan(10, [tcp(7000)], { publicIp }))
         expect(await knock(publicIp, 7000)).toBe('ECONNRESET')
       })
 
       it('is closed, with its connections, when its rule goes', async () => {
-        const publicIp = await driver.allocatePublicIp(new Set())
-        const [guest] = await bringUp(nicPlan(10, [tcp(7000), tcp(7001)], { publicIp }))
+        const publicIp = await vpc.driver.allocatePublicIp(new Set())
+        const [guest] = await vpc.bringUp(nicPlan(10, [tcp(7000), tcp(7001)], { publicIp }))
         await guest!.start('echo', '7000')
         await guest!.start('echo', '7001')
         await publiclyListens(publicIp, 7000)
@@ -346,7 +235,7 @@ describe.skipIf(!host.ok)(here, () => {
         const [revoked, kept] = [connect(7000, publicIp), connect(7001, publicIp)]
         const cut = new Promise((resolve) => revoked.on('error', () => {}).once('close', resolve))
         await Promise.all([revoked, kept].map((socket) => exchange(socket)))
-        await driver.apply(vpcPlan([nicPlan(10, [tcp(7001), tcp(7000, '10.0.0.0/8')], { publicIp })]))
+        await vpc.driver.apply(vpcPlan([nicPlan(10, [tcp(7001), tcp(7000, '10.0.0.0/8')], { publicIp })]))
         await cut
         expect(await knock(publicIp, 7000)).toBe('ECONNREFUSED')
         await exchange(kept)
@@ -354,14 +243,14 @@ describe.skipIf(!host.ok)(here, () => {
       })
 
       it('is said to be taken when another program has the port, and everything else works', async () => {
-        const publicIp = await driver.allocatePublicIp(new Set())
+        const publicIp = await vpc.driver.allocatePublicIp(new Set())
         const other = createTcpServer()
         await new Promise<void>((resolve) => other.listen(7000, publicIp, resolve))
-        const [guest] = await bringUp(nicPlan(10, [tcp(7000), tcp(7001)], { publicIp }))
+        const [guest] = await vpc.bringUp(nicPlan(10, [tcp(7000), tcp(7001)], { publicIp }))
         await guest!.start('echo', '7001')
         await publiclyListens(publicIp, 7001)
         await new Promise((resolve) => other.close(resolve))
-        await driver.apply(vpcPlan([guest!.nic]))
+        await vpc.driver.apply(vpcPlan([guest!.nic]))
         expect(await knock(publicIp, 7000)).toBe('ECONNRESET')
       })
     })
@@ -370,74 +259,74 @@ describe.skipIf(!host.ok)(here, () => {
       const nic = nicPlan(10, [tcp(7000)])
 
       async function worksFor(guest: TestGuest): Promise<void> {
-        expect(await driver.answer(vpcId, nic.privateIp)).toBe('refuses')
+        expect(await vpc.driver.answer(vpcId, nic.privateIp)).toBe('refuses')
         expect(await guest.run('http', 'GET', 'http://169.254.169.254/')).toEqual({ status: 503, body: '' })
         expect(await guest.run('dhcp', nic.mac)).toMatchObject({ address: nic.privateIp })
       }
 
       it.each(['agent', 'dhcp'] as const)('the %s is started anew, alone', async (name) => {
-        const [guest] = await bringUp(nic)
-        const before = await record()
+        const [guest] = await vpc.bringUp(nic)
+        const before = await vpc.record()
         await endProcess(before[name]!, 0)
-        await driver.apply(vpcPlan([nic]))
+        await vpc.driver.apply(vpcPlan([nic]))
         await worksFor(guest!)
-        const after = await record()
+        const after = await vpc.record()
         expect(after).toEqual({ ...before, [name]: after[name] })
         expect(after[name]).not.toEqual(before[name])
       })
 
       it('a new driver adopts what runs', async () => {
-        const [guest] = await bringUp(nic)
-        const before = await record()
-        await driver.close()
-        driver = createIn(base)
-        expect(await driver.list()).toEqual([vpcId])
-        expect(await driver.attachment(vpcId, nic.id)).toMatchObject({ kind: 'tap' })
-        await driver.apply(vpcPlan([nic]))
-        expect(await record()).toEqual(before)
+        const [guest] = await vpc.bringUp(nic)
+        const before = await vpc.record()
+        await vpc.driver.close()
+        vpc.driver = createIn(vpc.base)
+        expect(await vpc.driver.list()).toEqual([vpcId])
+        expect(await vpc.driver.attachment(vpcId, nic.id)).toMatchObject({ kind: 'tap' })
+        await vpc.driver.apply(vpcPlan([nic]))
+        expect(await vpc.record()).toEqual(before)
         await worksFor(guest!)
       })
 
       it('a dead holder is replaced from inside, as long as anything lives there', async () => {
-        const [guest] = await bringUp(nic)
-        const before = await record()
+        const [guest] = await vpc.bringUp(nic)
+        const before = await vpc.record()
         await endProcess(before.holder!, 0)
-        await driver.apply(vpcPlan([nic]))
-        const after = await record()
+        await vpc.driver.apply(vpcPlan([nic]))
+        const after = await vpc.record()
         expect(after).toEqual({ ...before, holder: after.holder })
         await worksFor(guest!)
       })
 
       it('a machine alone keeps its network', async () => {
-        await driver.apply(vpcPlan([nic]))
-        const enter = await enterVpc()
+        await vpc.driver.apply(vpcPlan([nic]))
+        const enter = await vpc.enter()
         // It stands for QEMU: a program that entered the namespace and is none of the driver's.
         const machine = await startDetached(enter[0]!, [...enter.slice(1), 'sleep', '60'], {
-          logPath: join(base, 'guests', 'machine.log'),
+          logPath: join(vpc.base, 'guests', 'machine.log'),
         })
-        const before = await record()
+        const before = await vpc.record()
         await waitFor(systemClock, () => networkInode(machine.pid) === before.networkInode || undefined, wait)
         for (const ref of [before.agent, before.dhcp, before.holder]) await endProcess(ref!, 0)
-        await driver.close()
-        driver = createIn(base)
-        await driver.apply(vpcPlan([nic]))
-        expect((await record()).networkInode).toBe(before.networkInode)
+        await vpc.driver.close()
+        vpc.driver = createIn(vpc.base)
+        await vpc.driver.apply(vpcPlan([nic]))
+        expect((await vpc.record()).networkInode).toBe(before.networkInode)
         expect(isAlive(machine)).toBe(true)
         await endProcess(machine, 0)
       })
 
       it('what a killed daemon started and could not record is found, or ended', async () => {
-        const [guest] = await bringUp(nic)
-        const before = await record()
-        await driver.close()
-        await rm(join(base, 'networks', vpcId, 'vpc.json'))
-        driver = createIn(base)
-        await driver.apply(vpcPlan([nic]))
-        const after = await record()
+        const [guest] = await vpc.bringUp(nic)
+        const before = await vpc.record()
+        await vpc.driver.close()
+        await rm(join(vpc.base, 'networks', vpcId, 'vpc.json'))
+        vpc.driver = createIn(vpc.base)
+        await vpc.driver.apply(vpcPlan([nic]))
+        const after = await vpc.record()
         expect(after.networkInode).toBe(before.networkInode)
         const living = [after.holder, after.agent, after.dhcp] as ProcessRef[]
         expect(
-          markedProcesses(join(base, 'networks', vpcId))
+          markedProcesses(join(vpc.base, 'networks', vpcId))
             .map(pid)
             .sort(),
         ).toEqual(living.map(pid).sort())
@@ -445,43 +334,29 @@ describe.skipIf(!host.ok)(here, () => {
       })
 
       it('when all of it is gone, all of it is made anew', async () => {
-        await driver.apply(vpcPlan([nic]))
-        const before = await record()
+        await vpc.driver.apply(vpcPlan([nic]))
+        const before = await vpc.record()
         for (const ref of [before.agent, before.dhcp, before.holder]) await endProcess(ref!, 0)
         expect(processesInNamespace(before.networkInode!)).toEqual([])
-        await driver.apply(vpcPlan([nic]))
-        await bringUp(nic)
-        await worksFor(guests[0]!)
+        await vpc.driver.apply(vpcPlan([nic]))
+        await vpc.bringUp(nic)
+        await worksFor(vpc.guests[0]!)
       })
     })
 
     it('leaves nothing behind', async () => {
       const links = () => runHost(['ip', '-j', 'link', 'show'])
       const before = await links()
-      await bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
-      const { networkInode: inode } = await record()
+      await vpc.bringUp(nicPlan(10, [anywhere]), nicPlan(20, [anywhere]))
+      const { networkInode: inode } = await vpc.record()
       expect(await links()).toBe(before)
-      await Promise.all(guests.map((guest) => guest.end()))
-      await driver.apply(vpcPlan([]))
+      await Promise.all(vpc.guests.map((guest) => guest.end()))
+      await vpc.driver.apply(vpcPlan([]))
       expect(await links()).toBe(before)
       expect(processesInNamespace(inode!)).toEqual([])
     })
-
-    async function enterVpc(): Promise<readonly string[]> {
-      const nicId = (await record()).nicIds[0]!
-      const attachment = await driver.attachment(vpcId, nicId)
-      if (attachment.kind !== 'tap') throw new Error('not a tap')
-      return attachment.enter
-    }
   })
 })
 
 const pid = (ref: ProcessRef) => ref.pid
 const lines = (text: string) => text.split('\n').length
-
-/** Awaits all values of an object at once. */
-async function together(tried: Record<string, Promise<unknown>>): Promise<Record<string, unknown>> {
-  return Object.fromEntries(
-    await Promise.all(Object.entries(tried).map(async ([name, result]) => [name, await result])),
-  )
-}

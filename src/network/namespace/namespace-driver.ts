@@ -36,6 +36,8 @@ export interface NamespaceDriverOptions {
   runDir: string
   /** The daemon's metadata service. */
   metadataSocketPath: string
+  /** The daemon's API for guests. */
+  apiSocketPath: string
   log: Log
   clock: Clock
   random: Random
@@ -131,17 +133,19 @@ class NamespaceDriver implements NetworkDriver {
     if (!isAlive(record.dhcp!)) throw new Error(`dnsmasq of ${plan.id} ended: ${await folder.logTail('dhcp.log')}`)
   }
 
-  /** The agent answers, is of this version, and knows where the metadata service is; else it is replaced. */
+  /** The agent answers, is of this version, and knows where metadata service and API are; else it is replaced. */
   async #ensureAgent(folder: VpcFolder, record: VpcRecord, enter: readonly string[]): Promise<void> {
-    const { clock, metadataSocketPath } = this.#options
+    const { clock, metadataSocketPath, apiSocketPath } = this.#options
+    const program = [process.execPath, agentProgram, folder.agentSocketPath]
     const fits = async () => {
       const agent = await greetAgent(folder.agentSocketPath)
-      return agent?.version === agentVersion && agent.metadataSocketPath === metadataSocketPath
+      if (agent?.version !== agentVersion) return false
+      return agent.metadataSocketPath === metadataSocketPath && agent.apiSocketPath === apiSocketPath
     }
     if (record.agent && isAlive(record.agent) && (await fits())) return
     if (record.agent) await endProcess(record.agent)
     const agent = await startMarked(
-      [...enter, process.execPath, agentProgram, folder.agentSocketPath, metadataSocketPath, folder.vpcId],
+      [...enter, ...program, metadataSocketPath, apiSocketPath, folder.vpcId],
       folder.path,
       folder.file('agent.log'),
     )

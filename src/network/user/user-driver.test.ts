@@ -15,6 +15,7 @@ function createIn(base: string) {
     networksDir: join(base, 'networks'),
     runDir: join(base, 'run'),
     metadataSocketPath: join(base, 'imds'),
+    apiSocketPath: join(base, 'api'),
     log: silentLog,
     random: systemRandom,
   })
@@ -106,6 +107,8 @@ describe('a machine on user networking', () => {
   it('is refused where metadata cannot be had', async () => {
     const nic = nicPlan(10, [], { privateIp: '10.0.0.10', subnetCidr: '10.0.0.0/24' })
     await expect(driver.apply(vpcPlan([nic]))).rejects.toThrow('10.0.0.0/24')
-    expect(netdevOptions(vpcPlan([]), nicPlan(10, []), [], '/run/x')).toContain('net=168.0.0.0/5,')
+    expect(netdevOptions(vpcPlan([]), nicPlan(10, []), [], { metadata: '/run/x', api: '/run/y' })).toContain(
+      'net=168.0.0.0/5,',
+    )
   })
 })

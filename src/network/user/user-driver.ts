@@ -1,19 +1,21 @@
 /**
  * The network driver for hosts where namespaces cannot be had: QEMU's own user networking, one small network per
- * instance. Logins and metadata work. What it cannot do, by its nature:
+ * instance. Logins, metadata and Kiln's API work. What it cannot do, by its nature:
  * - instances reach neither each other nor the Internet: QEMU's networking has no way out that does not also lead, through
  *   the gateway's address, to every server on the host's loopback address, Kiln's own API among them. So it is closed;
  * - public ports are those that are open when the instance starts: a rule changed later counts from the next start.
  */
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
-import type { Server } from 'node:http'
-import { connect, createServer } from 'node:net'
+import type { Server as HttpServer } from 'node:http'
+import { connect, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { messageOf } from '../../lib/errors.ts'
+import { guestApi } from '../../lib/guest-origin.ts'
 import type { Log } from '../../lib/log.ts'
 import { run } from '../../lib/programs.ts'
 import type { Random } from '../../lib/random.ts'
 import { cidrText, commonCidr, gatewayOf, metadataAddress, parseCidr, resolverOf } from '../addresses.ts'
+import { createApiRelay } from '../api-relay.ts'
 import type { GuestAnswer, NetworkDriver, NetworkProbe, NicPlan, VpcPlan } from '../driver.ts'
 import { allocateLoopback } from '../loopback-addresses.ts'
 import { createMetadataRelay } from '../metadata-relay.ts'
@@ -27,6 +29,8 @@ export interface UserDriverOptions {
   runDir: string
   /** The daemon's metadata service. */
   metadataSocketPath: string
+  /** The daemon's API for guests. */
+  apiSocketPath: string
   log: Log
   random: Random
 }
@@ -38,9 +42,16 @@ const bannerTimeoutMs = 1000
 interface Card {
   vpc: VpcPlan
   nic: NicPlan
-  relay: Server
+  /** Ends the relays. */
+  close(): Promise<unknown>
   /** The guest has asked for its metadata since it was started: its network works. */
   seen: boolean
+}
+
+/** Where QEMU's user networking brings what a guest says to the two services. */
+interface RelayPaths {
+  metadata: string
+  api: string
 }
 
 export function createUserDriver(options: UserDriverOptions): NetworkDriver {
@@ -55,7 +66,8 @@ export async function probeUserNetworking(): Promise<NetworkProbe> {
     if (!/^user$/m.test(help)) return { ok: false, detail: 'this QEMU was built without user networking (libslirp)' }
     return {
       ok: true,
-      detail: "QEMU's user networking: logins and metadata work; instances reach neither each other nor the Internet",
+      detail:
+        "QEMU's user networking: logins, metadata and Kiln's API work; instances reach neither each other nor the Internet",
     }
   } catch (error) {
     return { ok: false, detail: `${messageOf(error)}; type: sudo apt-get install qemu-system-x86 socat` }
@@ -87,7 +99,7 @@ class UserDriver implements NetworkDriver {
     if (card?.vpc.id !== vpcId) throw new Error(`${nicId} is not part of the network of ${vpcId}`)
     card.seen = false
     const ports = card.nic.publicIp === null ? [] : await this.#freePorts(card.nic.publicIp, publicPorts(card.nic))
-    return { kind: 'user' as const, options: netdevOptions(card.vpc, card.nic, ports, this.#socketPath(nicId)) }
+    return { kind: 'user' as const, options: netdevOptions(card.vpc, card.nic, ports, this.#socketPaths(nicId)) }
   }
 
   /** QEMU accepts connections before the guest does, so only what the guest itself has said counts. */
@@ -119,7 +131,7 @@ class UserDriver implements NetworkDriver {
     const planned = new Set(plan.nics.map((nic) => nic.id))
     for (const nicId of before.filter((id) => !planned.has(id))) {
       await this.#unplug(nicId)
-      await rm(this.#socketPath(nicId), { force: true })
+      for (const path of Object.values(this.#socketPaths(nicId))) await rm(path, { force: true })
     }
     if (plan.nics.length === 0) return rm(folder, { recursive: true, force: true })
     for (const nic of plan.nics) checkPlace(nic)
@@ -135,33 +147,32 @@ class UserDriver implements NetworkDriver {
       Object.assign(known, { vpc, nic })
       return
     }
-    const relay = createMetadataRelay({
-      vpcId: vpc.id,
-      metadataSocketPath: this.#options.metadataSocketPath,
-      sourceOf: () => nic.privateIp,
-    })
-    const card: Card = { vpc, nic, relay, seen: false }
-    relay.on('request', () => {
+    const { metadataSocketPath, apiSocketPath } = this.#options
+    const from = { vpcId: vpc.id, sourceOf: () => nic.privateIp }
+    const metadata = createMetadataRelay({ ...from, metadataSocketPath })
+    const api = createApiRelay({ ...from, apiSocketPath })
+    const close = () => Promise.all([closeHttp(metadata), api.close()])
+    const card: Card = { vpc, nic, close, seen: false }
+    metadata.on('request', () => {
       card.seen = true
     })
-    const socketPath = this.#socketPath(nic.id)
-    await rm(socketPath, { force: true })
-    await new Promise<void>((resolve, reject) => relay.once('error', reject).listen(socketPath, resolve))
+    const paths = this.#socketPaths(nic.id)
+    await listen(metadata, paths.metadata)
+    await listen(api.server, paths.api)
     this.#cards.set(nic.id, card)
   }
 
   async #unplug(nicId: string): Promise<void> {
-    const relay = this.#cards.get(nicId)?.relay
+    const card = this.#cards.get(nicId)
     this.#cards.delete(nicId)
-    relay?.closeAllConnections()
-    await new Promise<void>((resolve) => (relay ? relay.close(() => resolve()) : resolve()))
+    await card?.close()
   }
 
-  #socketPath(nicId: string): string {
-    const path = join(this.#options.runDir, `${nicId}.imds`)
+  #socketPaths(nicId: string): RelayPaths {
+    const path = join(this.#options.runDir, nicId)
     // QEMU and socat each have their own marks in what follows; a path without them needs no escaping in either.
     if (/[^\w./+@-]/.test(path)) throw new Error(`user networking needs a home without special characters: ${path}`)
-    return path
+    return { metadata: `${path}.imds`, api: `${path}.api` }
   }
 
   /** QEMU does not start when one of its forwards cannot listen, so those are left out, and said. */
@@ -181,8 +192,8 @@ class UserDriver implements NetworkDriver {
   }
 }
 
-/** The value of `-netdev user,id=…,`: DHCP gives exactly the planned address, and metadata goes to the relay's socket. */
-export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number[], relaySocketPath: string): string {
+/** The value of `-netdev user,id=…,`: DHCP gives exactly the planned address, metadata and API go to the relays' sockets. */
+export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number[], relays: RelayPaths): string {
   return [
     `net=${cidrText(commonNet(nic))}`,
     `host=${gatewayOf(nic.subnetCidr)}`,
@@ -192,7 +203,8 @@ export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number
     'ipv6=off',
     // Nothing passes but what is forwarded below.
     'restrict=on',
-    `guestfwd=tcp:${metadataAddress}:80-cmd:socat - UNIX-CONNECT:${relaySocketPath}`,
+    `guestfwd=tcp:${metadataAddress}:80-cmd:socat - UNIX-CONNECT:${relays.metadata}`,
+    `guestfwd=tcp:${guestApi.address}:${guestApi.port}-cmd:socat - UNIX-CONNECT:${relays.api}`,
     ...ports.map((port) => `hostfwd=tcp:${nic.publicIp}:${port}-${nic.privateIp}:${port}`),
   ].join(',')
 }
@@ -200,6 +212,17 @@ export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number
 /** QEMU forwards only addresses within the guest's own network, so that must hold the metadata address as well. */
 function commonNet(nic: NicPlan) {
   return commonCidr([nic.privateIp, gatewayOf(nic.subnetCidr), metadataAddress])
+}
+
+async function listen(server: Server, socketPath: string): Promise<void> {
+  await rm(socketPath, { force: true })
+  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(socketPath, resolve))
+}
+
+async function closeHttp(server: HttpServer): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeAllConnections()
+  await closed
 }
 
 function checkPlace(nic: NicPlan): void {

@@ -10,12 +10,13 @@ import { readForm } from '../form.ts'
 import type { S3Edge, S3Handlers } from '../handler.ts'
 import { describedObject, quoted } from '../object-headers.ts'
 import { checkPolicy, readPolicy, withinLength } from '../post-policy.ts'
+import type { S3Request } from '../request.ts'
 import { xmlAnswer } from '../xml.ts'
 
 type Fields = ReadonlyMap<string, string>
 
 export const postHandlers = {
-  async PostObject({ bucket, headers, stream }, cloud, edge) {
+  async PostObject({ bucket, headers, stream, guest }, cloud, edge) {
     const form = await readForm(headers.get('content-type')!, stream.source)
     try {
       const key = (form.fields.get('key') ?? '').replace(/\$\{filename\}/g, () => form.fileName)
@@ -23,7 +24,7 @@ export const postHandlers = {
       const document = fields.get('policy')
       // Without a policy anybody could write: no bucket here lets them.
       if (document === undefined) throw new KilnError('AccessDenied', 'The form needs a policy, and its signature.')
-      const requester = await signerOf(fields, document, edge)
+      const requester = await signerOf(fields, document, edge, guest)
       const policy = readPolicy(document)
       checkPolicy(policy, fields, edge.clock.now())
       const description = describedObject(headersOf(fields))
@@ -45,12 +46,12 @@ function headersOf(fields: Fields): Map<string, string> {
 }
 
 /** Whose key signed the policy. Throws `AccessDenied`, `InvalidAccessKeyId`, `SignatureDoesNotMatch`. */
-async function signerOf(fields: Fields, policy: string, { auth }: S3Edge): Promise<string> {
+async function signerOf(fields: Fields, policy: string, { auth }: S3Edge, guest: S3Request['guest']): Promise<string> {
   const credential = fields.get('x-amz-credential')
   const [scopedKey = '', date = '', region = '', service = ''] = credential?.split('/') ?? []
   const accessKeyId = credential === undefined ? (fields.get('awsaccesskeyid') ?? '') : scopedKey
   if (!/^[\w.-]{1,128}$/.test(accessKeyId)) throw new KilnError('AccessDenied', 'The form names no access key.')
-  if (auth.mode === 'open') return accountOfKey(accessKeyId)
+  if (auth.mode === 'open') return accountOfKey(accessKeyId, guest, 'AccessDenied')
   const key = await auth.lookupKey(accessKeyId)
   if (!key)
     throw new KilnError('InvalidAccessKeyId', 'The AWS Access Key Id you provided does not exist in our records.')
