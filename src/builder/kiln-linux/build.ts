@@ -1,6 +1,6 @@
 /**
  * Builds Kiln Linux on this machine, without privileges: a BIOS-bootable disk from Debian's kernel, busybox, dropbear,
- * sudo and bash, and our own scripts in `rootfs/`.
+ * sudo, bash and openssl, and our own scripts in `rootfs/`.
  *
  * The image's name follows from what goes into it (our files, the packages' versions), so equal inputs have one name,
  * and a finished image is found again without asking anybody. Everything appears by rename: an interrupted build leaves

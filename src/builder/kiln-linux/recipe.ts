@@ -53,13 +53,14 @@ export const initrdModules = [
 ] as const
 
 /**
- * Drivers that the scripts in `rootfs/usr/lib/kiln` load: the power button and its way to user space, and the port on
- * which the host speaks to the guest agent.
+ * Drivers that the scripts in `rootfs/usr/lib` load: the power button and its way to user space, the port on which the
+ * host speaks to the guest agent, and the loop devices in which the AMI tools make a disk.
  */
 export const rootModules = [
   'drivers/acpi/button.ko',
   'drivers/input/evdev.ko',
   'drivers/char/virtio_console.ko',
+  'drivers/block/loop.ko',
 ] as const
 
 const libraries = ['{usr/,}lib/x86_64-linux-gnu/*.so*']
@@ -74,7 +75,10 @@ export const packageFiles: Readonly<Record<string, readonly string[]>> = {
   'openssh-sftp-server': ['usr/lib/sftp-server', 'usr/lib/openssh/sftp-server'],
   'openssh-client': ['usr/bin/scp'],
   'qemu-guest-agent': ['usr/sbin/qemu-ga'],
-  e2fsprogs: ['sbin/resize2fs'],
+  e2fsprogs: ['sbin/resize2fs', 'sbin/mke2fs'],
+  // For the AMI tools: bundles are sealed by the one, and sparse files are packed by the other (busybox's tar packs zeros).
+  openssl: ['usr/bin/openssl'],
+  tar: ['bin/tar'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/{sudoers,libsudo_util}.so*'],
   'libpam-modules': ['lib/x86_64-linux-gnu/security/pam_permit.so'],
   libc6: [
@@ -82,6 +86,7 @@ export const packageFiles: Readonly<Record<string, readonly string[]>> = {
     'lib/x86_64-linux-gnu/ld-linux-x86-64.so.2',
     'lib/x86_64-linux-gnu/lib{c,m,dl,rt,util,pthread,resolv}.so.*',
   ],
+  libacl1: libraries,
   libaudit1: libraries,
   libblkid1: libraries,
   'libcap-ng0': libraries,
@@ -94,6 +99,7 @@ export const packageFiles: Readonly<Record<string, readonly string[]>> = {
   libpam0g: libraries,
   'libpcre2-8-0': libraries,
   libselinux1: libraries,
+  libssl3: libraries,
   libtinfo6: libraries,
   libtomcrypt1: libraries,
   libtommath1: libraries,
