@@ -26,3 +26,24 @@ export async function eachAtOnce<T>(
   await iterator.return?.()
   if (failure) throw (failure as { reason: unknown }).reason
 }
+
+/** The results of `work`, at most `limit` at a time, in the order of the items. Leaving early waits for what is under way. */
+export async function* inOrder<T, R>(
+  items: AsyncIterable<T>,
+  limit: number,
+  work: (item: T) => Promise<R>,
+): AsyncGenerator<R> {
+  const underway: Promise<R>[] = []
+  try {
+    for await (const item of items) {
+      const working = work(item)
+      // It is awaited in its turn; until then its failure is nobody's surprise.
+      working.catch(() => {})
+      underway.push(working)
+      if (underway.length >= limit) yield await underway.shift()!
+    }
+    while (underway.length > 0) yield await underway.shift()!
+  } finally {
+    await Promise.allSettled(underway)
+  }
+}

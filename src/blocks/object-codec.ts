@@ -12,6 +12,9 @@ const codecSealed = 2
 /** Unpacking costs every reader time, so content is packed only when that saves at least eight per cent. */
 const worthwhileRatio = 0.92
 
+/** The largest object, a root of five megabytes, fits into a window of 8 MiB. */
+const windowLogMax = 23
+
 const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
 
@@ -84,6 +87,8 @@ async function unpack(kind: ObjectKind, encoded: Buffer): Promise<Buffer> {
       return await decompress(payload, {
         maxOutputLength: contentBytesMax[kind],
         chunkSize: Math.min(contentBytesMax[kind], 512 * 1024),
+        // Nothing here is packed with a larger window; a frame that asks for one only asks for memory.
+        params: { [constants.ZSTD_d_windowLogMax]: windowLogMax },
       })
     default:
       throw new Error(`codec ${encoded[0]} is unknown`)

@@ -1,4 +1,5 @@
 /** What the cloud asks of the blocks room. `snapshot-blocks.ts` implements it over the region stores. */
+import type { PieceReader } from '../lib/piece-reader.ts'
 import type { Hash, ObjectKind } from './store.ts'
 
 /** What a root object says of itself. */
@@ -230,6 +231,21 @@ export interface AssemblyResult {
   bytesStored: number
 }
 
+/** A snapshot that goes into a stream of bytes. */
+export interface PackedSnapshot {
+  root: Hash
+  /** Opens the blocks of an encrypted one: what is sent is not sealed. */
+  sealKey: Buffer | null
+}
+
+/** A snapshot that came out of one. */
+export interface UnpackedSnapshot {
+  root: Hash
+  info: RootInfo
+  /** Bytes that the store grew by. */
+  bytesStored: number
+}
+
 /**
  * A region's store is made once, by {@link SnapshotBlocks.openRegion}. Everything else needs it to be there: a store that
  * is gone (its disk not mounted, its folder moved away) is an error that says so, and no empty one takes its place.
@@ -294,6 +310,24 @@ export interface SnapshotBlocks extends StoreCare {
     request: { region: string; root: Hash; others: readonly Hash[]; fromLeaf: number },
     progress?: Progress,
   ): Promise<RepackResult>
+  /** Snapshots as a stream of bytes, which {@link unpack} brings into any store: `docs/formats/stored-image.md`, "Blocks". */
+  pack(request: { region: string; snapshots: readonly PackedSnapshot[] }, progress?: Progress): AsyncIterable<Buffer>
+  /**
+   * Brings the snapshots of such a stream into the region's store. Each is committed before `onSnapshot` is told of it, and
+   * kept for some minutes until {@link settle}. Can be repeated from the stream's beginning. Throws UnusableImage for a stream that is
+   * not what it should be.
+   */
+  unpack(
+    request: {
+      region: string
+      reader: PieceReader
+      snapshots: readonly { sizeBytes: number; blockCount: number }[]
+      /** Seals the blocks (32 bytes). */
+      sealKey: Buffer | null
+      onSnapshot(index: number, unpacked: UnpackedSnapshot): Promise<void>
+    },
+    progress?: Progress,
+  ): Promise<void>
   /** Reads all that `root` names. Throws when something is missing or damaged. */
   verify(request: { region: string; root: Hash }, progress?: Progress): Promise<void>
   /**

@@ -8,7 +8,8 @@ import { copySnapshot } from './copy.ts'
 import type { SealedDisks } from './disk-file.ts'
 import { formatExportName, wrapKey } from './export-name.ts'
 import { materialize } from './materialize.ts'
-import type { SnapshotBlocks } from './ports.ts'
+import { packSnapshots, unpackSnapshots } from './packed-snapshots.ts'
+import type { SnapshotBlocks, UnpackedSnapshot } from './ports.ts'
 import { RegionStores } from './region-stores.ts'
 import { repackSnapshot } from './repack.ts'
 import { resealSnapshot } from './reseal.ts'
@@ -119,6 +120,20 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
       stores.holding([region], async () =>
         repackSnapshot({ store: await stores.existing(region), ...request }, progress, clock),
       ),
+
+    async *pack({ region, snapshots }, progress = {}) {
+      yield* packSnapshots(await stores.existing(region), snapshots, progress, clock)
+    },
+
+    unpack: ({ region, onSnapshot, ...request }, progress = {}) =>
+      stores.holding([region], async () => {
+        const keep = async (index: number, unpacked: UnpackedSnapshot) => {
+          stores.recent(region).remember('roots', unpacked.root)
+          await onSnapshot(index, unpacked)
+        }
+        const store = await stores.existing(region)
+        await unpackSnapshots({ store, ...request, onSnapshot: keep }, progress, clock)
+      }),
 
     async verify({ region, root }, progress = {}) {
       await verifySnapshot(await stores.existing(region), root, progress, clock)

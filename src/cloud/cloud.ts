@@ -35,6 +35,7 @@ import { SnapshotPermissions } from './snapshots/snapshot-permissions.ts'
 import { SnapshotTiers } from './snapshots/snapshot-tiers.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { StoreCheck } from './snapshots/store-check.ts'
+import { StoredImages } from './stored-images/stored-images.ts'
 import { Tags } from './tags.ts'
 import { Transfers } from './transfers/transfers.ts'
 import { VolumeAttachments } from './volumes/attachments.ts'
@@ -66,6 +67,7 @@ export interface Cloud {
   readonly buckets: Buckets
   readonly objects: Objects
   readonly transfers: Transfers
+  readonly storedImages: StoredImages
   readonly multipartUploads: MultipartUploads
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
@@ -140,6 +142,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const buckets = new Buckets(deps, contents)
   const objects = new Objects(deps, buckets, contents)
   const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
+  const storedImages = new StoredImages(deps, { buckets, objects, images, snapshots, encryption })
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [
@@ -161,6 +164,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   async function removeLeftovers(): Promise<void> {
     await volumes.removeLeftovers()
     await fastRestores.removeLeftovers()
+    await storedImages.removeLeftovers()
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
   }
 
@@ -188,6 +192,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     buckets,
     objects,
     transfers,
+    storedImages,
     multipartUploads: new MultipartUploads(deps, buckets, objects, contents),
     volumes,
     volumeCopies: new VolumeCopies(deps, volumes, encryption),

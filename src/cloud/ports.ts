@@ -5,6 +5,7 @@ export type {
   Collected,
   Flaw,
   LiveObjects,
+  PackedSnapshot,
   Progress,
   RootDifference,
   SnapshotBlocks,

@@ -25,6 +25,7 @@ export const idPrefixes = {
   importImageTask: 'import-ami',
   importSnapshotTask: 'import-snap',
   exportImageTask: 'export-ami',
+  storedImageTask: 'stored-ami',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

@@ -65,6 +65,15 @@ export const limits = {
   fastRestoreGibMax: 16_384,
   /** Imports and exports of an account in a region that are not done (EC2: 20 imports, 5 exports). */
   transfersPerAccount: 20,
+  /** GiB of the snapshots of an image that is stored as one object (EC2: 5,000 GB). */
+  storedImageGib: 5000,
+  /** GiB of snapshots of an account in a region that are being stored, and restored, at once. */
+  storingGibAtOnce: 1200,
+  restoringGibAtOnce: 600,
+  /** JSON in the header of a stored image: 24 disks and 25 sets of tags have about 500 KB. */
+  storedImageFactsBytes: 1024 * 1024,
+  /** Images of one DescribeStoreImageTasks. */
+  storeTaskImages: 20,
   /** Largest piece of a file that is sent here, or fetched, in one request. */
   transferPieceBytes: 8 * 1024 * 1024,
   /** Files that are being sent here at once. */

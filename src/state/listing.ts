@@ -32,6 +32,8 @@ interface Order {
   /** A time column, then an id column: what the listing's index ends with. */
   time: string
   id: string
+  /** The newest first. */
+  isDescending?: boolean
 }
 
 /** Adds filters, order and page to a query and runs it. Every row must carry the two columns of the order. */
@@ -47,7 +49,8 @@ export async function listPage<O>(
   if (request.filters?.length) {
     select = select.where((eb) => filterCondition(eb as unknown as Builder, rules, request.filters!, request.accountId))
   }
-  select = select.orderBy(order.time as never).orderBy(order.id as never)
+  const direction = order.isDescending ? 'desc' : 'asc'
+  select = select.orderBy(order.time as never, direction).orderBy(order.id as never, direction)
   const page = request.page
   if (!page) return { items: await select.execute(), next: null }
   if (page.after !== undefined) {
@@ -64,9 +67,10 @@ export async function listPage<O>(
 
 function isAfter(eb: Builder, order: Order, after: { time: number; id: string }): Expression<SqlBool> {
   const time = eb.ref(order.time as never)
+  const beyond = order.isDescending ? '<' : '>'
   return eb.or([
-    eb(time, '>', after.time as never),
-    eb.and([eb(time, '=', after.time as never), eb(eb.ref(order.id as never), '>', after.id as never)]),
+    eb(time, beyond, after.time as never),
+    eb.and([eb(time, '=', after.time as never), eb(eb.ref(order.id as never), beyond, after.id as never)]),
   ])
 }
 

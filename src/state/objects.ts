@@ -48,6 +48,10 @@ export class ObjectRepository {
     return replaced
   }
 
+  async setTags(id: string, tags: string | null): Promise<void> {
+    await this.#db.updateTable('objects').set({ tags }).where('id', '=', id).execute()
+  }
+
   async setAcl(id: string, acl: string): Promise<void> {
     await this.#db.updateTable('objects').set({ acl }).where('id', '=', id).execute()
   }

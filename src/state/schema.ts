@@ -8,6 +8,7 @@
 import type { BucketTables } from './schema/buckets.ts'
 import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
+import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
 import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 
@@ -459,6 +460,7 @@ export interface OperationsTable {
 }
 
 export interface Database extends BucketTables, CertificateTables, EncryptionTables, TransferTables {
+export interface Database extends BucketTables, EncryptionTables, StoredImageTables, TransferTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

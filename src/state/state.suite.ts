@@ -8,6 +8,7 @@ import type { OperationRow } from './operations.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
 import type { Snapshot } from './snapshots.ts'
 import type { State } from './state.ts'
+import { storedImageTaskTests } from './stored-image-tasks.suite.ts'
 import { transferTests } from './transfers.suite.ts'
 import { volumeFeatureTests } from './volume-features.suite.ts'
 import { emptyLayer, volume, volumeTests } from './volumes.suite.ts'
@@ -280,6 +281,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
 
     volumeTests(() => state)
     transferTests(() => state)
+    storedImageTaskTests(() => state)
     volumeFeatureTests(() => state)
 
     test('a setting is made once', async () => {

@@ -22,6 +22,7 @@ import { SnapshotTierRepository } from './snapshot-tiers.ts'
 import { SnapshotUploadRepository } from './snapshot-uploads.ts'
 import { SnapshotRepository } from './snapshots.ts'
 import { sqliteDialect } from './sqlite.ts'
+import { StoredImageTaskRepository } from './stored-image-tasks.ts'
 import { TagRepository } from './tags.ts'
 import { TransferRepository } from './transfers.ts'
 import { VolumeModificationRepository } from './volume-modifications.ts'
@@ -46,6 +47,7 @@ export interface Repositories {
   readonly objects: ObjectRepository
   readonly multipartUploads: MultipartUploadRepository
   readonly transfers: TransferRepository
+  readonly storedImageTasks: StoredImageTaskRepository
   readonly tags: TagRepository
   readonly clientTokens: ClientTokenRepository
   readonly operations: OperationRepository
@@ -107,6 +109,7 @@ function repositoriesOf(db: Db): Repositories {
     objects: new ObjectRepository(db),
     multipartUploads: new MultipartUploadRepository(db),
     transfers: new TransferRepository(db),
+    storedImageTasks: new StoredImageTaskRepository(db),
     tags: new TagRepository(db),
     clientTokens: new ClientTokenRepository(db),
     operations: new OperationRepository(db),

@@ -156,6 +156,7 @@ export function objectHeaders({ query, requester }: S3Request, object: StoredObj
       Object.entries(object.metadata).map(([key, text]) => [metadataPrefix + key, headerText(text)]),
     ),
     ...(object.partCount === null ? {} : { 'x-amz-mp-parts-count': String(object.partCount) }),
+    ...(object.tags.length === 0 ? {} : { 'x-amz-tagging-count': String(object.tags.length) }),
     etag: quoted(object.etag),
     'last-modified': httpDate(object.modifiedAtMs),
     'accept-ranges': 'bytes',

@@ -160,6 +160,7 @@ export class MultipartUploads {
       sizeBytes: parts.reduce((sum, part) => sum + Number(part.sizeBytes), 0),
       checksum: checksum && JSON.stringify(checksum),
       partCount: parts.length,
+      tags: null,
       modifiedAt: clock.now(),
     }
     const contents = parts.flatMap(({ contentName, sizeBytes }, seq) =>

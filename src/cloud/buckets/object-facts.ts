@@ -1,5 +1,6 @@
 /** An object as the cloud speaks of it, and as its row keeps it. */
 import type { ObjectRow } from '../../state/objects.ts'
+import type { Tag } from '../../state/tags.ts'
 import { type Acl, type AclRequest, readAcl } from './acl.ts'
 
 /** Where an object is, or shall be. */
@@ -25,6 +26,7 @@ export interface ObjectDescription {
   metadata?: Readonly<Record<string, string>>
   /** `private` unless given. */
   acl?: AclRequest
+  tags?: readonly Tag[]
 }
 
 export interface StoredObject {
@@ -42,6 +44,7 @@ export interface StoredObject {
   acl: Acl
   checksum: ObjectChecksum | null
   partCount: number | null
+  tags: readonly Tag[]
 }
 
 export function objectOf(row: ObjectRow, region: string): StoredObject {
@@ -54,6 +57,7 @@ export function objectOf(row: ObjectRow, region: string): StoredObject {
     metadata: JSON.parse(row.metadata),
     acl: readAcl(row.ownerId, row.acl),
     checksum: readChecksum(row.checksum),
+    tags: row.tags === null ? [] : JSON.parse(row.tags),
   }
 }
 

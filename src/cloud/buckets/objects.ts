@@ -131,7 +131,8 @@ export class Objects {
     const bucket = await this.writable(requester, place)
     if (bucket.region !== source.region) return await this.#copyAcross(requester, source, place, description)
     const { etag, sizeBytes, partCount, checksum } = source
-    const row = { ...this.#newRow(requester, bucket, place.key, description), etag, sizeBytes, partCount }
+    const described = { tags: source.tags, ...description }
+    const row = { ...this.#newRow(requester, bucket, place.key, described), etag, sizeBytes, partCount }
     const object = { ...row, checksum: checksum && JSON.stringify(checksum) }
     return await this.#place(bucket, object, description, async (tx, placed) => {
       if ((await tx.objects.get(source.bucketId, source.key))?.id !== source.id) throw changedMeanwhile()
@@ -150,10 +151,22 @@ export class Objects {
       if (open.object.id !== source.id) throw changedMeanwhile()
       const { checksum } = source
       const keptChecksum = checksum?.type === 'FULL_OBJECT' ? checksum : null
-      return await this.put(requester, place, { ...description, content: open.read(), checksum: () => keptChecksum })
+      return await this.put(requester, place, {
+        tags: source.tags,
+        ...description,
+        content: open.read(),
+        checksum: () => keptChecksum,
+      })
     } finally {
       await open.close()
     }
+  }
+
+  async removeTags(requester: Requester, place: ObjectPlace): Promise<void> {
+    const bucket = await this.writable(requester, place)
+    const row = await this.#deps.state.objects.get(bucket.id, place.key)
+    if (!row) throw this.#missing(bucket, requester)
+    await this.#deps.state.objects.setTags(row.id, null)
   }
 
   async setAcl(requester: Requester, place: ObjectPlace, acl: AclRequest): Promise<void> {
@@ -203,7 +216,7 @@ export class Objects {
 
   #newRow(requester: Requester, bucket: Bucket, key: string, description: ObjectDescription) {
     const { random, clock } = this.#deps
-    const { headers = {}, metadata = {}, acl = { canned: 'private' } } = description
+    const { headers = {}, metadata = {}, acl = { canned: 'private' }, tags = [] } = description
     return {
       id: random.bytes(12).toString('hex'),
       bucketId: bucket.id,
@@ -212,6 +225,7 @@ export class Objects {
       acl: writeAcl(aclFor(acl, requester, bucket.accountId)),
       headers: JSON.stringify(headers),
       metadata: JSON.stringify(metadata),
+      tags: tags.length === 0 ? null : JSON.stringify(tags),
       modifiedAt: clock.now(),
     }
   }

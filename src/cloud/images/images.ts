@@ -65,6 +65,22 @@ export interface CopyImageRequest {
   clientToken?: ClientToken
 }
 
+export type NewImage = Pick<
+  Image,
+  | 'name'
+  | 'description'
+  | 'architecture'
+  | 'rootDeviceName'
+  | 'virtualizationType'
+  | 'enaSupport'
+  | 'sriovNetSupport'
+  | 'bootMode'
+  | 'imdsSupport'
+  | 'tpmSupport'
+  | 'platformDetails'
+> &
+  Partial<Pick<Image, 'state' | 'sourceInstanceId' | 'sourceImageId' | 'sourceImageRegion'>>
+
 export interface DeregistrationResult {
   snapshotId: string
   outcome: 'success' | 'skipped' | 'client-error'
@@ -268,7 +284,7 @@ export class Images {
     if (source.state !== 'available') {
       throw new KilnError('InvalidAMIID.Unavailable', `The image '${sourceImageId}' (SourceImageId) is ${source.state}`)
     }
-    await this.#checkStorage(sourceScope, source)
+    await this.checkStorage(sourceScope, source)
     const plans = await this.#copyPlans(scope, request.encryption, source)
     const { operations } = this.#deps
     const [id] = await createOnce(this.#deps, scope, 'CopyImage', request.clientToken, async (tx) => {
@@ -311,7 +327,7 @@ export class Images {
   }
 
   /** A launch permission lets nobody read the snapshots: a copy of the image needs their own. */
-  async #checkStorage({ region, accountId }: Scope, source: ImageView): Promise<void> {
+  async checkStorage({ region, accountId }: Scope, source: ImageView): Promise<void> {
     const ids = source.devices.flatMap((device) => device.snapshotId ?? [])
     const readable = await this.#deps.state.snapshots.readable(region, accountId, ids)
     if (idsWithout(ids, readable).length === 0) return
@@ -321,24 +337,7 @@ export class Images {
     )
   }
 
-  #newRow(
-    scope: Scope,
-    about: Pick<
-      Image,
-      | 'name'
-      | 'description'
-      | 'architecture'
-      | 'rootDeviceName'
-      | 'virtualizationType'
-      | 'enaSupport'
-      | 'sriovNetSupport'
-      | 'bootMode'
-      | 'imdsSupport'
-      | 'tpmSupport'
-      | 'platformDetails'
-    > &
-      Partial<Pick<Image, 'state' | 'sourceInstanceId' | 'sourceImageId' | 'sourceImageRegion'>>,
-  ): Image {
+  #newRow(scope: Scope, about: NewImage): Image {
     return {
       ...scope,
       id: newId('image', this.#deps.random),
@@ -364,6 +363,11 @@ export class Images {
       createdAt: this.#deps.clock.now(),
       deregisteredAt: null,
     }
+  }
+
+  /** The row of an image that is `pending`: whoever inserts it sees to its snapshots. */
+  pendingRow(scope: Scope, about: NewImage): Image {
+    return this.#newRow(scope, about)
   }
 
   /** Instances of the image go on; nothing new is launched from it. Its snapshots stay unless they are asked away. */

@@ -38,6 +38,8 @@ export interface ObjectsTable extends ObjectFacts {
   checksum: string | null
   /** Of how many parts it was put together; null when it came in one piece. */
   partCount: number | null
+  /** JSON; null when it has none. */
+  tags: string | null
   modifiedAt: TimeMs
 }
 

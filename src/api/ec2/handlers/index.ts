@@ -21,6 +21,7 @@ import { snapshotLockHandlers } from './snapshot-locks.ts'
 import { snapshotPermissionHandlers } from './snapshot-permissions.ts'
 import { snapshotTierHandlers } from './snapshot-tiers.ts'
 import { snapshotHandlers } from './snapshots.ts'
+import { storedImageHandlers } from './stored-images.ts'
 import { tagHandlers } from './tags.ts'
 import { volumeAttachmentHandlers } from './volume-attachments.ts'
 import { volumeModificationHandlers } from './volume-modifications.ts'
@@ -49,6 +50,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...snapshotLockHandlers,
   ...snapshotPermissionHandlers,
   ...snapshotTierHandlers,
+  ...storedImageHandlers,
   ...tagHandlers,
   ...volumeAttachmentHandlers,
   ...volumeHandlers,

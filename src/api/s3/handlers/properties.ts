@@ -58,13 +58,13 @@ export const propertyHandlers = {
   },
 
   async GetObjectTagging({ requester, bucket, key }, cloud) {
-    await cloud.objects.head(requester, { bucket, key })
-    return xmlAnswer('Tagging', [element('TagSet')])
+    const { tags } = await cloud.objects.head(requester, { bucket, key })
+    const listed = tags.map((tag) => element('Tag', textElement('Key', tag.key), textElement('Value', tag.value)))
+    return xmlAnswer('Tagging', [element('TagSet', ...listed)])
   },
 
   async DeleteObjectTagging({ requester, bucket, key }, cloud) {
-    await cloud.objects.writable(requester, { bucket, key })
-    await cloud.objects.head(requester, { bucket, key })
+    await cloud.objects.removeTags(requester, { bucket, key })
     return { status: 204, body: '' }
   },
 } satisfies Partial<S3Handlers>
