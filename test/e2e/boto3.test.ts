@@ -29,6 +29,14 @@ describe.skipIf(!hasBoto3)(
       await fleet.terminate([instance!])
     })
 
+    test('stores an image and restores it in another region, where it boots', async () => {
+      const fleet = await prepareFleet(kiln, 'eu-north-1', '111122223333')
+      const imageId = (await walk('./store_image.py')).trim()
+      const [instance] = await fleet.launch({ imageId })
+      expect(await fleet.ssh(instance!, 'uname -s')).toBe('Linux')
+      await fleet.terminate([instance!])
+    })
+
     test('walks the whole lifecycle on real machines', { timeout: 900_000 }, async () => {
       const output = await walk('./lifecycle.py')
       expect(output.trim().split('\n').at(-1)).toBe(

@@ -4,6 +4,7 @@ import { runJob } from '../jobs.ts'
 import { accountOption, homeOption, jsonOption, readImageId, regionOption } from '../options.ts'
 import { counted, print, printJson, size, state, table, time } from '../render.ts'
 import { addImageTransfers } from './image-files.ts'
+import { addStoredImages } from './stored-images.ts'
 
 interface ImageListFlags {
   home: string
@@ -56,6 +57,7 @@ export function addImages(program: Command): void {
     .addOption(jsonOption())
     .action(cost)
   addImageTransfers(image)
+  addStoredImages(image)
 }
 
 async function list(flags: ImageListFlags): Promise<void> {
