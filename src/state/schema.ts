@@ -459,8 +459,7 @@ export interface OperationsTable {
   seq: number
 }
 
-export interface Database extends BucketTables, CertificateTables, EncryptionTables, TransferTables {
-export interface Database extends BucketTables, EncryptionTables, StoredImageTables, TransferTables {
+export interface Database extends BucketTables, CertificateTables, EncryptionTables, StoredImageTables, TransferTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable
