@@ -6,6 +6,7 @@ import { Buckets } from './buckets/buckets.ts'
 import { Contents } from './buckets/contents.ts'
 import { MultipartUploads } from './buckets/multipart-uploads.ts'
 import { Objects } from './buckets/objects.ts'
+import { Bundles } from './bundles/bundles.ts'
 import { Certificates } from './certificates/certificates.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
@@ -13,6 +14,7 @@ import { Encryption } from './encryption/encryption.ts'
 import { NamedKeys } from './encryption/named-keys.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
+import { InstanceStoreImages } from './images/instance-store-images.ts'
 import { type GuestMetadata, guestAt, guestMetadataAt } from './instances/guest-metadata.ts'
 import { Instances } from './instances/instances.ts'
 import { Launches } from './instances/launch.ts'
@@ -80,6 +82,8 @@ export interface Cloud {
   readonly ebsDefaults: EbsDefaults
   readonly encryption: Encryption
   readonly certificates: Certificates
+  readonly bundles: Bundles
+  readonly instanceStoreImages: InstanceStoreImages
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
@@ -141,6 +145,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const contents = new Contents(deps)
   const buckets = new Buckets(deps, contents)
   const objects = new Objects(deps, buckets, contents)
+  const bundles = new Bundles(objects, certificates)
   const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
   const storedImages = new StoredImages(deps, { buckets, objects, images, snapshots, encryption })
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
@@ -205,6 +210,8 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     ebsDefaults,
     encryption,
     certificates,
+    bundles,
+    instanceStoreImages: new InstanceStoreImages(deps, { images, snapshots, bundles }),
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),

@@ -1,5 +1,7 @@
 /** Every bound in one place. A bound that is hit answers with a clear error that names it. */
 export const limits = {
+  /** EC2's: 10 GiB. */
+  instanceStoreRootBytes: 10 * 1024 ** 3,
   /** IAM allows two. */
   signingCertificatesPerAccount: 2,
   /** Largest EC2 or STS request body. */

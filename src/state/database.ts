@@ -10,6 +10,7 @@ import * as buckets from './migrations/0007-buckets.ts'
 import * as transfers from './migrations/0008-transfers.ts'
 import * as volumeFeatures from './migrations/0009-volume-features.ts'
 import * as certificates from './migrations/0010-certificates.ts'
+import * as instanceStoreImages from './migrations/0011-instance-store-images.ts'
 import * as storedImages from './migrations/0013-stored-images.ts'
 import type { Database } from './schema.ts'
 
@@ -27,6 +28,7 @@ const migrations: Record<string, Migration> = {
   '0009-volume-features': volumeFeatures,
   '0008-transfers': transfers,
   '0010-certificates': certificates,
+  '0011-instance-store-images': instanceStoreImages,
   '0013-stored-images': storedImages,
 }
 

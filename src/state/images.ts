@@ -71,7 +71,7 @@ const imageFilters: FilterRules = {
   },
   'manifest-location': {
     text: (eb) =>
-      sql`coalesce(${eb.ref('images.ownerAlias' as never)}, ${eb.ref('images.accountId' as never)}) || '/' || ${eb.ref('images.name' as never)}`,
+      sql`coalesce(${eb.ref('images.imageLocation' as never)}, coalesce(${eb.ref('images.ownerAlias' as never)}, ${eb.ref('images.accountId' as never)}) || '/' || ${eb.ref('images.name' as never)})`,
   },
   name: { column: 'images.name' },
   'owner-alias': { column: 'images.ownerAlias' },

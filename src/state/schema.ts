@@ -148,6 +148,13 @@ export interface ImagesTable {
   sourceInstanceId: string | null
   sourceImageId: string | null
   sourceImageRegion: string | null
+  /** Of an instance-store image: `BUCKET/PATH` of its bundle's manifest. */
+  imageLocation: string | null
+  /** SHA-256 of that manifest as it was registered; hexadecimal. */
+  manifestHash: string | null
+  /** Of all its parts together, and of the root that they hold. */
+  bundleBytes: number | null
+  rootBytes: number | null
   createdAt: TimeMs
   deregisteredAt: TimeMs | null
 }

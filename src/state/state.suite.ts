@@ -361,6 +361,7 @@ function image(id: string, about: Partial<Image> = {}): Image {
     architecture: 'x86_64',
     rootDeviceName: '/dev/xvda',
     rootDeviceType: 'ebs',
+    ...{ imageLocation: null, manifestHash: null, bundleBytes: null, rootBytes: null },
     virtualizationType: 'hvm',
     enaSupport: 1,
     sriovNetSupport: null,

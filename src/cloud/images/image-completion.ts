@@ -24,10 +24,15 @@ export async function becomeAvailable(deps: CloudDeps, imageId: string): Promise
 }
 
 /** EC2 keeps a failed image visible, with its reason, and its name is free again. */
-export async function becomeFailed(deps: CloudDeps, imageId: string, message: string): Promise<void> {
+export async function becomeFailed(
+  deps: CloudDeps,
+  imageId: string,
+  message: string,
+  code = 'Server.InternalError',
+): Promise<void> {
   const patch: Partial<Image> = {
     state: 'failed',
-    stateReasonCode: 'Server.InternalError',
+    stateReasonCode: code,
     stateReasonMessage: message,
   }
   await deps.state.images.move(imageId, ['pending'], patch)

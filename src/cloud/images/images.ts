@@ -350,6 +350,7 @@ export class Images {
       architecture: about.architecture,
       rootDeviceName: about.rootDeviceName,
       rootDeviceType: 'ebs',
+      ...{ imageLocation: null, manifestHash: null, bundleBytes: null, rootBytes: null },
       virtualizationType: about.virtualizationType,
       enaSupport: about.enaSupport,
       sriovNetSupport: about.sriovNetSupport,

@@ -89,6 +89,7 @@ export class Regions {
           architecture: image.architecture,
           rootDeviceName: rootDevice,
           rootDeviceType: 'ebs',
+          ...{ imageLocation: null, manifestHash: null, bundleBytes: null, rootBytes: null },
           virtualizationType: 'hvm',
           enaSupport: 1,
           sriovNetSupport: 'simple',

@@ -63,8 +63,8 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
 
   async RegisterImage(input, context) {
     const tags = readTagSpecifications(input.TagSpecifications, ['image'])
-    const { ImageLocation, KernelId, RamdiskId, BillingProducts, UefiData, TpmSupport } = input
-    refuseGiven({ ImageLocation, KernelId, RamdiskId, BillingProducts, UefiData, TpmSupport })
+    const { KernelId, RamdiskId, BillingProducts, UefiData, TpmSupport } = input
+    refuseGiven({ KernelId, RamdiskId, BillingProducts, UefiData, TpmSupport })
     if (!input.Name) throw new KilnError('MissingParameter', 'The request must contain the parameter Name')
     if (input.Architecture && input.Architecture !== 'x86_64') {
       throw new KilnError(
@@ -75,11 +75,9 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
     if (input.BootMode && input.BootMode !== 'legacy-bios') {
       throw new KilnError('UnsupportedOperation', `BootMode '${input.BootMode}' is not supported yet: legacy-bios is`)
     }
-    const id = await context.cloud.images.register(scopeOf(context), {
+    const about = {
       name: input.Name,
       description: input.Description ?? null,
-      architecture: input.Architecture ?? 'x86_64',
-      rootDeviceName: input.RootDeviceName ?? '/dev/sda1',
       devices: readDevices(input.BlockDeviceMappings),
       virtualizationType: hvmOnly(input.VirtualizationType),
       enaSupport: input.EnaSupport ?? false,
@@ -88,6 +86,16 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
       imdsSupport: input.ImdsSupport ?? null,
       tpmSupport: null,
       tags: tags.image,
+    }
+    const { ImageLocation, Architecture = null, RootDeviceName = null } = input
+    if (ImageLocation) {
+      const where = { imageLocation: ImageLocation, architecture: Architecture, rootDeviceName: RootDeviceName }
+      return { ImageId: await context.cloud.instanceStoreImages.register(scopeOf(context), { ...about, ...where }) }
+    }
+    const id = await context.cloud.images.register(scopeOf(context), {
+      ...about,
+      architecture: Architecture ?? 'x86_64',
+      rootDeviceName: RootDeviceName ?? '/dev/sda1',
     })
     return { ImageId: id }
   },
@@ -156,7 +164,7 @@ function readSriov(support: string | undefined): string | null {
 export function ec2Image(image: ImageView): Image {
   return {
     ImageId: image.id,
-    ImageLocation: `${image.ownerAlias ?? image.accountId}/${image.name}`,
+    ImageLocation: image.imageLocation ?? `${image.ownerAlias ?? image.accountId}/${image.name}`,
     ImageType: 'machine',
     ImageOwnerAlias: image.ownerAlias ?? undefined,
     OwnerId: image.accountId,

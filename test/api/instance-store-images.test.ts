@@ -1,0 +1,169 @@
+/** RegisterImage with ImageLocation: bundles in buckets, good and bad, through the official clients. */
+import {
+  DeregisterImageCommand,
+  DescribeImagesCommand,
+  type Image,
+  RegisterImageCommand,
+  type RegisterImageCommandInput,
+} from '@aws-sdk/client-ec2'
+import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { beforeAll, describe, expect, test } from 'vitest'
+import type { Identity } from '../../src/bundles/identity.ts'
+import { manifestMaxBytes, writeManifest } from '../../src/bundles/manifest.ts'
+import { systemClock, waitFor } from '../../src/lib/clock.ts'
+import { type MadeBundle, makeBundle, newIdentity, putBundle, rootImage } from '../support/bundles.ts'
+import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
+
+const served = useServedCloud({ isLive: true })
+const accountId = '111122223333'
+const otherId = '444455556666'
+const image = rootImage(12 * 1024 * 1024)
+
+let mine: Identity
+let cloudCertificate: string
+let good: MadeBundle
+let bundles = 0
+
+beforeAll(async () => {
+  mine = await newIdentity('01')
+  const { certificates } = served().cloud
+  cloudCertificate = (await certificates.cloudIdentity()).certificate
+  await certificates.upload(accountId, mine.certificate)
+  good = await bundle()
+})
+
+const bundle = (about: Partial<Parameters<typeof makeBundle>[0]> = {}) =>
+  makeBundle({ image, accountId, signer: mine, cloudCertificate, ...about })
+
+/** Each in a place of its own. */
+function put(made: MadeBundle, account = accountId): Promise<string> {
+  bundles += 1
+  return putBundle(served().s3(account), { bucket: `bundles-${account}`, prefix: `b${bundles}` }, made)
+}
+
+let names = 0
+async function register(location: string, more: Partial<RegisterImageCommandInput> = {}, account = accountId) {
+  names += 1
+  const input = { Name: `bundled ${names}`, ImageLocation: location, ...more }
+  const { ImageId } = await served().client(account).send(new RegisterImageCommand(input))
+  return ImageId!
+}
+
+async function settled(id: string): Promise<Image> {
+  const found = await waitFor(
+    systemClock,
+    async () => {
+      const { Images } = await served()
+        .client(accountId)
+        .send(new DescribeImagesCommand({ ImageIds: [id] }))
+      return Images![0]!.State === 'pending' ? undefined : Images![0]!
+    },
+    { everyMs: 50, timeoutMs: 60_000 },
+  )
+  if (!found) throw new Error(`${id} stays pending`)
+  return found
+}
+
+describe('a bundle', () => {
+  test('becomes an image that is available once all of it was read', async () => {
+    const mapped = await bundle({ blockDeviceMapping: [{ virtual: 'ephemeral0', device: 'sdb' }] })
+    const location = await put(mapped)
+    const id = await register(`/${location}`, {
+      BlockDeviceMappings: [{ DeviceName: '/dev/sdf', Ebs: { VolumeSize: 2 } }],
+    })
+    expect(await settled(id)).toMatchObject({
+      State: 'available',
+      ImageLocation: location,
+      RootDeviceType: 'instance-store',
+      RootDeviceName: '/dev/sda1',
+      Architecture: 'x86_64',
+      BlockDeviceMappings: [
+        { DeviceName: '/dev/sdb', VirtualName: 'ephemeral0' },
+        { DeviceName: '/dev/sdf', Ebs: { VolumeSize: 2 } },
+      ],
+    })
+    const client = served().client(accountId)
+    const Filters = [
+      { Name: 'manifest-location', Values: [location] },
+      { Name: 'root-device-type', Values: ['instance-store'] },
+    ]
+    const { Images } = await client.send(new DescribeImagesCommand({ Filters }))
+    expect(Images!.map((each) => each.ImageId)).toEqual([id])
+    const row = (await served().deps.state.images.get(id))!
+    const pieces: Buffer[] = []
+    for await (const piece of served().cloud.bundles.openImage(row)) pieces.push(Buffer.from(piece))
+    expect(Buffer.concat(pieces).equals(image)).toBe(true)
+
+    await client.send(new DeregisterImageCommand({ ImageId: id }))
+    const [Bucket, ...key] = location.split('/')
+    await served()
+      .s3(accountId)
+      .send(new HeadObjectCommand({ Bucket, Key: key.join('/') }))
+  })
+
+  test('is read by the image service where another account keeps it and lets the service in', async () => {
+    const s3 = served().s3(otherId)
+    const location = await putBundle(s3, { bucket: 'kept-elsewhere', prefix: 'b' }, good)
+    await expectRefusal(register(location), 'InvalidManifest', 'HTTP 403')
+    for (const [name, Body] of [...good.parts, ['image.manifest.xml', good.document] as const]) {
+      await s3.send(new PutObjectCommand({ Bucket: 'kept-elsewhere', Key: `b/${name}`, Body, ACL: 'aws-exec-read' }))
+    }
+    expect((await settled(await register(location))).State).toBe('available')
+  })
+})
+
+describe('what is no good bundle', () => {
+  const refused = async (made: MadeBundle, named: string, code = 'InvalidManifest') =>
+    expectRefusal(register(await put(made)), code, named)
+
+  test('is refused by its manifest', async () => {
+    const { signature: _, ...unsigned } = good.manifest
+    const signed = (image: Partial<typeof unsigned.image>) => ({
+      ...good,
+      document: writeManifest({ ...unsigned, image: { ...unsigned.image, ...image } }, () => good.manifest.signature),
+    })
+    await refused(signed({ sizeBytes: image.length + 1 }), 'signature is by none')
+    await refused(await bundle({ signer: await newIdentity('02') }), 'signature is by none')
+    await refused(await bundle({ accountId: otherId }), otherId, 'AuthFailure')
+    await refused(await bundle({ cloudCertificate: mine.certificate }), 'sealed for another certificate')
+    await refused(
+      { ...good, document: good.document.replace('?>', '?><!DOCTYPE manifest [<!ENTITY a "b">]>') },
+      'only elements',
+    )
+    await refused({ ...good, document: 'no XML' }, 'not well-formed')
+    await refused({ ...good, document: ' '.repeat(manifestMaxBytes + 1) }, `larger than ${manifestMaxBytes} bytes`)
+  })
+
+  test('is refused by where it is said to be', async () => {
+    await expectRefusal(register('nowhere'), 'InvalidManifest', "'nowhere' (ImageLocation) names no manifest")
+    await expectRefusal(register('no-such-bucket/x.manifest.xml'), 'InvalidManifest', 'HTTP 404')
+    const location = await put(good)
+    await expectRefusal(register(location, {}, otherId), 'InvalidManifest', 'HTTP 403')
+    await expectRefusal(register(location, { Architecture: 'arm64' }), 'UnsupportedOperation', 'arm64')
+    const onRoot = [{ DeviceName: '/dev/sda1', Ebs: { VolumeSize: 8 } }]
+    await expectRefusal(register(location, { BlockDeviceMappings: onRoot }), 'InvalidBlockDeviceMapping', '/dev/sda1')
+    const elsewhere = await putBundle(served().s3(accountId, 'us-west-2'), { bucket: 'in-the-west', prefix: 'b' }, good)
+    await expectRefusal(register(elsewhere), 'InvalidManifest', 'its bucket is in us-west-2')
+  })
+
+  test('makes an image that fails with part, place and digest', async () => {
+    const flipped = new Map(good.parts)
+    const bytes = Buffer.from(good.parts.get('image.part.00')!)
+    bytes[1000]! ^= 1
+    flipped.set('image.part.00', bytes)
+    const failed = await settled(await register(await put({ ...good, parts: flipped })))
+    expect(failed).toMatchObject({
+      State: 'failed',
+      StateReason: {
+        Code: 'Client.InvalidManifest',
+        Message: expect.stringMatching(
+          /^part 0 \('image\.part\.00', from byte 0 .*digest [0-9a-f]{40}, and the manifest says/,
+        ),
+      },
+    })
+    const without = new Map(good.parts)
+    without.delete('image.part.00')
+    const missing = await settled(await register(await put({ ...good, parts: without })))
+    expect(missing.StateReason?.Message).toMatch(/^part 0 \('bundles-.*image\.part\.00'\) cannot be read/)
+  })
+})
