@@ -93,7 +93,7 @@ bundle_image() {
     fail "the bundle could not be written; is there room in ${option[destination]}?"
   wait $counter || fail 'the digest could not be taken'
 
-  while read -r part digest; do
+  while read -r digest part; do
     names+=("$part")
     digests+=("$digest")
     bundled=$((bundled + $(stat -c %s "${option[destination]}/$part")))
@@ -114,7 +114,7 @@ remove_unfinished() {
   [ -z "$unfinished" ] || rm -rf "$unfinished.bundling" "$unfinished.manifest.xml" "$unfinished".part.[0-9]*
 }
 
-# cut_into_parts STEM: from standard input. `NAME DIGEST` of each part goes to STEM.bundling/parts.
+# cut_into_parts STEM: from standard input. `DIGEST NAME` of each part goes to STEM.bundling/parts.
 cut_into_parts() {
   local number=0 part digest
   while :; do
@@ -125,7 +125,7 @@ cut_into_parts() {
       break
     fi
     digest=$(openssl dgst -sha1 -r "$part") || return 1
-    echo "${part##*/} ${digest%% *}" >>"$1.bundling/parts"
+    echo "${digest%% *} ${part##*/}" >>"$1.bundling/parts"
     echo "Created ${part##*/}"
     number=$((number + 1))
   done

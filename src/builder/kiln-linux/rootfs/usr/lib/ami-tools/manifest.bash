@@ -11,13 +11,13 @@ read_manifest() {
   manifest=${manifest#*<image>} manifest=${manifest%%</image>*}
   part_names=() part_digests=()
   local name digest count
-  while read -r name digest; do
+  while read -r digest name; do
     needs_plain_name "$1" "$name"
     [[ $digest =~ ^[0-9a-f]{40}$ ]] || fail "$1: the part $name has no SHA-1 digest"
     part_names+=("$name")
     part_digests+=("$digest")
   done < <(sed 's/<part /\n&/g' <<<"$manifest" |
-    sed -n 's|^<part [^>]*> *<filename>\([^<]*\)</filename> *<digest[^>]*>\([0-9a-f]*\)</digest>.*|\1 \2|p')
+    sed -n 's|^<part [^>]*> *<filename>\([^<]*\)</filename> *<digest[^>]*>\([0-9a-f]*\) *</digest>.*|\2 \1|p')
   count=$(sed -n 's/.*<parts count="\([0-9]*\)".*/\1/p' <<<"$manifest")
   if [ ${#part_names[@]} = 0 ] || [ "${#part_names[@]}" != "$count" ]; then
     fail "$1 names ${#part_names[@]} parts, and says that there are ${count:-none}"

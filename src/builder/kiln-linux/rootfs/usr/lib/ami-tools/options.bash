@@ -100,7 +100,7 @@ needs_directory() {
   [ -d "${option[$1]}" ] || fail "$2: there is no directory ${option[$1]}"
 }
 
-# needs_plain_name WHERE NAME: the name of a file, of one word.
+# needs_plain_name WHERE NAME: the name of a file.
 needs_plain_name() {
-  [[ $2 =~ ^[A-Za-z0-9_+@%=,~-][A-Za-z0-9._+@%=,~-]{0,199}$ ]] || fail "$1: '$2' is not a name for a bundle's files"
+  [[ $2 =~ ^[A-Za-z0-9_+@%=,~-][A-Za-z0-9._+@%=,~\ -]{0,199}$ ]] || fail "$1: '$2' is not a name for a bundle's files"
 }
