@@ -328,6 +328,11 @@ export interface SnapshotBlocks extends StoreCare {
     },
     progress?: Progress,
   ): Promise<void>
+  /**
+   * All bytes of a served disk, in order. Pieces may share memory: nobody may write into them. Throws when the export is lost or has
+   * another size.
+   */
+  streamDisk(request: { source: CaptureSource; sizeBytes: number }, signal?: AbortSignal): AsyncIterable<Buffer>
   /** Reads all that `root` names. Throws when something is missing or damaged. */
   verify(request: { region: string; root: Hash }, progress?: Progress): Promise<void>
   /**

@@ -6,6 +6,7 @@ import type { MasterKey } from '../lib/master-key.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
 import type { SealedDisks } from './disk-file.ts'
+import { streamDisk } from './disk-stream.ts'
 import { formatExportName, wrapKey } from './export-name.ts'
 import { materialize } from './materialize.ts'
 import { packSnapshots, unpackSnapshots } from './packed-snapshots.ts'
@@ -134,6 +135,8 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
         const store = await stores.existing(region)
         await unpackSnapshots({ store, ...request, onSnapshot: keep }, progress, clock)
       }),
+
+    streamDisk,
 
     async verify({ region, root }, progress = {}) {
       await verifySnapshot(await stores.existing(region), root, progress, clock)

@@ -53,6 +53,9 @@ export const catalogue = {
   InvalidBlockDeviceMapping: client,
   InvalidManifest: client,
   'InvalidUserID.Malformed': client,
+  // Bundles
+  BundlingInProgress: client,
+  'InvalidBundleID.NotFound': client,
   // Instances
   IncorrectInstanceState: client,
   IncorrectState: client,

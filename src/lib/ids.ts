@@ -26,6 +26,7 @@ export const idPrefixes = {
   importSnapshotTask: 'import-snap',
   exportImageTask: 'export-ami',
   storedImageTask: 'stored-ami',
+  bundleTask: 'bun',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

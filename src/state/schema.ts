@@ -6,6 +6,8 @@
  */
 
 import type { BucketTables } from './schema/buckets.ts'
+import type { BundleTaskTables } from './schema/bundle-tasks.ts'
+import type { BundleColumns } from './schema/bundles.ts'
 import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
@@ -123,7 +125,7 @@ export interface KeyPairsTable {
 
 export type ImageState = 'pending' | 'available' | 'failed' | 'deregistered'
 
-export interface ImagesTable {
+export interface ImagesTable extends BundleColumns {
   id: string
   /** The owner. */
   accountId: string
@@ -148,13 +150,6 @@ export interface ImagesTable {
   sourceInstanceId: string | null
   sourceImageId: string | null
   sourceImageRegion: string | null
-  /** Of an instance-store image: `BUCKET/PATH` of its bundle's manifest. */
-  imageLocation: string | null
-  /** SHA-256 of that manifest as it was registered; hexadecimal. */
-  manifestHash: string | null
-  /** Of all its parts together, and of the root that they hold. */
-  bundleBytes: number | null
-  rootBytes: number | null
   createdAt: TimeMs
   deregisteredAt: TimeMs | null
 }
@@ -466,7 +461,13 @@ export interface OperationsTable {
   seq: number
 }
 
-export interface Database extends BucketTables, CertificateTables, EncryptionTables, StoredImageTables, TransferTables {
+export interface Database
+  extends BucketTables,
+    BundleTaskTables,
+    CertificateTables,
+    EncryptionTables,
+    StoredImageTables,
+    TransferTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

@@ -1,6 +1,7 @@
 /** What the state promises, the same on every database. A database adopts it with `stateSuite(name, open)`. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
+import { bundleTaskTests } from './bundle-tasks.suite.ts'
 import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
 import type { Instance } from './instances.ts'
@@ -282,6 +283,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     volumeTests(() => state)
     transferTests(() => state)
     storedImageTaskTests(() => state)
+    bundleTaskTests(() => state)
     volumeFeatureTests(() => state)
 
     test('a setting is made once', async () => {

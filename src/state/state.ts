@@ -1,6 +1,7 @@
 /** Everything that is remembered, behind one door: a repository an aggregate, and transactions over them. */
 import { type Dialect, sql } from 'kysely'
 import { BucketRepository } from './buckets.ts'
+import { BundleTaskRepository } from './bundle-tasks.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, migrate, openDatabase } from './database.ts'
 import { EncryptionRepository } from './encryption.ts'
@@ -48,6 +49,7 @@ export interface Repositories {
   readonly multipartUploads: MultipartUploadRepository
   readonly transfers: TransferRepository
   readonly storedImageTasks: StoredImageTaskRepository
+  readonly bundleTasks: BundleTaskRepository
   readonly tags: TagRepository
   readonly clientTokens: ClientTokenRepository
   readonly operations: OperationRepository
@@ -110,6 +112,7 @@ function repositoriesOf(db: Db): Repositories {
     multipartUploads: new MultipartUploadRepository(db),
     transfers: new TransferRepository(db),
     storedImageTasks: new StoredImageTaskRepository(db),
+    bundleTasks: new BundleTaskRepository(db),
     tags: new TagRepository(db),
     clientTokens: new ClientTokenRepository(db),
     operations: new OperationRepository(db),
