@@ -2,7 +2,8 @@
 import { sql } from 'kysely'
 import { eitherText, privateName, zoneId } from './derived-filters.ts'
 import { absent, type Builder, constants, type FilterRule, type FilterRules, type Match } from './filters.ts'
-import type { InstanceState, NetworkInterfacesTable, VolumeAttachmentsTable } from './schema.ts'
+import type { NetworkInterfacesTable } from './schema/networks.ts'
+import type { InstanceState, VolumeAttachmentsTable } from './schema.ts'
 
 /** EC2's numbers for the states. */
 export const stateCodes: Readonly<Record<InstanceState, number>> = {

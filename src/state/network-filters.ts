@@ -2,7 +2,7 @@
 import { sql } from 'kysely'
 import { privateName, zoneId } from './derived-filters.ts'
 import { absent, constants, type FilterRules, type Match } from './filters.ts'
-import type { SecurityGroupRulesTable } from './schema.ts'
+import type { SecurityGroupRulesTable } from './schema/networks.ts'
 
 export const vpcFilters: FilterRules = {
   ...absent(

@@ -16,7 +16,7 @@ import type {
   SecurityGroupsTable,
   SubnetsTable,
   VpcsTable,
-} from './schema.ts'
+} from './schema/networks.ts'
 
 export type Vpc = Selectable<VpcsTable>
 export type Subnet = Selectable<SubnetsTable>

@@ -10,6 +10,7 @@ import type { BundleTaskTables } from './schema/bundle-tasks.ts'
 import type { BundleColumns } from './schema/bundles.ts'
 import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
+import type { NetworkTables } from './schema/networks.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
 import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
@@ -35,80 +36,6 @@ export interface AccessKeysTable {
 export interface OpenRegionsTable {
   name: string
   openedAt: TimeMs
-}
-
-export interface VpcsTable {
-  id: string
-  accountId: string
-  region: string
-  cidr: string
-  isDefault: Flag
-  dhcpOptionsId: string
-  internetGatewayId: string
-  mainRouteTableId: string
-  networkAclId: string
-  createdAt: TimeMs
-}
-
-export interface SubnetsTable {
-  id: string
-  vpcId: string
-  accountId: string
-  region: string
-  zone: string
-  cidr: string
-  isDefault: Flag
-  mapPublicIp: Flag
-  createdAt: TimeMs
-}
-
-export interface SecurityGroupsTable {
-  id: string
-  accountId: string
-  region: string
-  vpcId: string
-  name: string
-  description: string
-  createdAt: TimeMs
-}
-
-/** One source or destination of one permission; EC2 numbers them one by one. */
-export interface SecurityGroupRulesTable {
-  id: string
-  groupId: string
-  accountId: string
-  region: string
-  isEgress: Flag
-  /** `tcp`, `udp`, `icmp`, `icmpv6`, a protocol number as text, or `-1` for all. */
-  protocol: string
-  fromPort: number
-  toPort: number
-  cidrIpv4: string | null
-  cidrIpv6: string | null
-  referencedGroupId: string | null
-  description: string | null
-  createdAt: TimeMs
-}
-
-export interface NetworkInterfacesTable {
-  id: string
-  accountId: string
-  region: string
-  zone: string
-  vpcId: string
-  subnetId: string
-  instanceId: string
-  attachmentId: string
-  mac: string
-  privateIp: string
-  publicIp: string | null
-  deleteOnTermination: Flag
-  createdAt: TimeMs
-}
-
-export interface NetworkInterfaceGroupsTable {
-  networkInterfaceId: string
-  groupId: string
 }
 
 export interface KeyPairsTable {
@@ -466,17 +393,12 @@ export interface Database
     BundleTaskTables,
     CertificateTables,
     EncryptionTables,
+    NetworkTables,
     StoredImageTables,
     TransferTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable
-  vpcs: VpcsTable
-  subnets: SubnetsTable
-  securityGroups: SecurityGroupsTable
-  securityGroupRules: SecurityGroupRulesTable
-  networkInterfaces: NetworkInterfacesTable
-  networkInterfaceGroups: NetworkInterfaceGroupsTable
   keyPairs: KeyPairsTable
   images: ImagesTable
   imageBlockDevices: ImageBlockDevicesTable
