@@ -15,6 +15,7 @@ import { NamedKeys } from './encryption/named-keys.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
 import { InstanceStoreImages } from './images/instance-store-images.ts'
+import { InstanceDisks } from './instance-store/instance-disks.ts'
 import { type GuestMetadata, guestAt, guestMetadataAt } from './instances/guest-metadata.ts'
 import { Instances } from './instances/instances.ts'
 import { Launches } from './instances/launch.ts'
@@ -128,24 +129,25 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const { clock, log, state, operations, machines } = deps
   const encryptionKeys = new NamedKeys(deps)
   const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
-  const volumes = new Volumes(deps)
-  const runs = new MachineRuns(deps, volumes.disks)
-  const encryption = new Encryption(deps, encryptionKeys, ebsDefaults)
   const certificates = new Certificates(deps)
+  const contents = new Contents(deps)
+  const buckets = new Buckets(deps, contents)
+  const objects = new Objects(deps, buckets, contents)
+  const bundles = new Bundles(objects, certificates)
+  const instanceDisks = new InstanceDisks(deps, bundles)
+  const volumes = new Volumes(deps)
+  const runs = new MachineRuns(deps, volumes.disks, instanceDisks)
+  const encryption = new Encryption(deps, encryptionKeys, ebsDefaults)
   const snapshots = new Snapshots(deps, volumes, encryption)
   const directUploads = new DirectUploads(deps, snapshots, { encryption, defaults: ebsDefaults })
   const fastRestores = new FastRestores(deps, snapshots, volumes.disks)
   const images = new Images(deps, { snapshots, encryption, disks: volumes.disks, runs })
   const publicAccess = new PublicAccess(deps)
-  const instances = new Instances(deps, runs, volumes)
+  const instances = new Instances(deps, runs, volumes, instanceDisks)
   const vpcs = new Vpcs(deps)
   const regions = new Regions(deps, publicImages)
   const hydration = new Hydration(deps, volumes)
   const live = liveSetOf(deps, publicImages)
-  const contents = new Contents(deps)
-  const buckets = new Buckets(deps, contents)
-  const objects = new Objects(deps, buckets, contents)
-  const bundles = new Bundles(objects, certificates)
   const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
   const storedImages = new StoredImages(deps, { buckets, objects, images, snapshots, encryption })
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
@@ -168,6 +170,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
 
   async function removeLeftovers(): Promise<void> {
     await volumes.removeLeftovers()
+    await instanceDisks.removeLeftovers()
     await fastRestores.removeLeftovers()
     await storedImages.removeLeftovers()
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
@@ -182,7 +185,7 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
     imagePermissions: new ImagePermissions(deps, { images, publicAccess, encryption }),
     instances,
     rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes, encryption }),
-    launches: new Launches(deps, { images, snapshots, volumes, vpcs, encryption }),
+    launches: new Launches(deps, { images, snapshots, volumes, vpcs, encryption, instanceDisks }),
     snapshots,
     directReads: new DirectReads(deps),
     directUploads,

@@ -38,6 +38,8 @@ export interface CloudDeps {
   readonly volumesDir: string
   /** Where files of imports and exports lie while they are needed: a folder each. */
   readonly transfersDir: string
+  /** Where disks of the instance store lie: a folder each instance. */
+  readonly instanceStoreDir: string
   readonly timing: CloudTiming
   /** Whether guests are held to the IOPS and the throughput of their volumes. */
   readonly enforcesVolumeLimits: boolean

@@ -22,6 +22,8 @@ export interface Home {
   readonly machinesDir: string
   /** Files of imports and exports under way: a folder each. */
   readonly transfersDir: string
+  /** Disks of the instance store: a folder each instance, and what was unpacked of bundles. */
+  readonly instanceStoreDir: string
   readonly networksDir: string
   readonly statsDir: string
   readonly cacheDir: string
@@ -58,6 +60,7 @@ export function homeAt(path: string): Home {
     volumesDir: join(root, 'volumes'),
     machinesDir: join(root, 'machines'),
     transfersDir: join(root, 'transfers'),
+    instanceStoreDir: join(root, 'instance-store'),
     networksDir: join(root, 'networks'),
     statsDir: join(root, 'volume-reads'),
     cacheDir: join(root, 'cache'),

@@ -11,6 +11,7 @@ import * as transfers from './migrations/0008-transfers.ts'
 import * as volumeFeatures from './migrations/0009-volume-features.ts'
 import * as certificates from './migrations/0010-certificates.ts'
 import * as instanceStoreImages from './migrations/0011-instance-store-images.ts'
+import * as instanceDisks from './migrations/0012-instance-disks.ts'
 import * as storedImages from './migrations/0013-stored-images.ts'
 import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
 import type { Database } from './schema.ts'
@@ -30,6 +31,7 @@ const migrations: Record<string, Migration> = {
   '0008-transfers': transfers,
   '0010-certificates': certificates,
   '0011-instance-store-images': instanceStoreImages,
+  '0012-instance-disks': instanceDisks,
   '0013-stored-images': storedImages,
   '0014-bundle-tasks': bundleTasks,
 }

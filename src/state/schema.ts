@@ -10,6 +10,7 @@ import type { BundleTaskTables } from './schema/bundle-tasks.ts'
 import type { BundleColumns } from './schema/bundles.ts'
 import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
+import type { InstanceDiskTables } from './schema/instance-disks.ts'
 import type { NetworkTables } from './schema/networks.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
@@ -393,6 +394,7 @@ export interface Database
     BundleTaskTables,
     CertificateTables,
     EncryptionTables,
+    InstanceDiskTables,
     NetworkTables,
     StoredImageTables,
     TransferTables {

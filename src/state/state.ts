@@ -7,6 +7,7 @@ import { type Db, migrate, openDatabase } from './database.ts'
 import { EncryptionRepository } from './encryption.ts'
 import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
 import { ImageRepository } from './images.ts'
+import { InstanceDiskRepository } from './instance-disks.ts'
 import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
 import { MultipartUploadRepository } from './multipart-uploads.ts'
@@ -44,6 +45,7 @@ export interface Repositories {
   readonly replaceRootVolumeTasks: ReplaceRootVolumeTaskRepository
   readonly fastSnapshotRestores: FastSnapshotRestoreRepository
   readonly instances: InstanceRepository
+  readonly instanceDisks: InstanceDiskRepository
   readonly buckets: BucketRepository
   readonly objects: ObjectRepository
   readonly multipartUploads: MultipartUploadRepository
@@ -107,6 +109,7 @@ function repositoriesOf(db: Db): Repositories {
     replaceRootVolumeTasks: new ReplaceRootVolumeTaskRepository(db),
     fastSnapshotRestores: new FastSnapshotRestoreRepository(db),
     instances: new InstanceRepository(db),
+    instanceDisks: new InstanceDiskRepository(db),
     buckets: new BucketRepository(db),
     objects: new ObjectRepository(db),
     multipartUploads: new MultipartUploadRepository(db),

@@ -102,6 +102,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     locks: new KeyedLocks(),
     volumesDir: home.volumesDir,
     transfersDir: home.transfersDir,
+    instanceStoreDir: home.instanceStoreDir,
     timing: { ...defaultTiming, ...timing },
     enforcesVolumeLimits: true,
     quiescesGuests: true,
@@ -130,7 +131,17 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   }
 }
 
-const idleLanes = { boot: 1, blocks: 1, tiering: 1, images: 1, stop: 1, hydrate: 1, initialize: 4, transfers: 1 }
+const idleLanes = {
+  boot: 1,
+  blocks: 1,
+  tiering: 1,
+  images: 1,
+  stop: 1,
+  hydrate: 1,
+  initialize: 4,
+  transfers: 1,
+  bundles: 1,
+}
 
 const seedBytes = 1024 ** 3
 

@@ -20,7 +20,7 @@ function imdsInstance(guest: GuestMetadata): ImdsInstance {
   return {
     instanceId: instance.id,
     imageId: instance.imageId,
-    imageManifestPath: null,
+    imageManifestPath: guest.imageLocation,
     instanceType: instance.instanceType,
     architecture: instance.architecture === 'arm64' ? 'arm64' : 'x86_64',
     accountId: instance.accountId,
@@ -55,8 +55,11 @@ function imdsInstance(guest: GuestMetadata): ImdsInstance {
   }
 }
 
-function blockDevices({ instance, ephemeral }: GuestMetadata): ImdsBlockDevice[] {
+function blockDevices({ instance, instanceDisks }: GuestMetadata): ImdsBlockDevice[] {
+  const ephemeral = instanceDisks.filter(({ slot }) => slot !== 0)
+  ephemeral.sort((a, b) => a.virtualName.localeCompare(b.virtualName, 'en', { numeric: true }))
   return [
+    ...instanceDisks.filter(({ slot }) => slot === 0).map(({ deviceName }) => ({ deviceName, kind: 'root' }) as const),
     ...instance.attachments.map(
       ({ deviceName }): ImdsBlockDevice => ({
         deviceName,

@@ -100,7 +100,7 @@ export class InstanceStoreImages {
 function verifyOperation(deps: CloudDeps, bundles: Bundles): OperationKind<Record<string, never>, unknown> {
   return {
     kind,
-    lane: 'transfers',
+    lane: 'bundles',
     steps: [
       {
         name: 'verify',

@@ -1,5 +1,5 @@
 /** What the metadata service tells a guest about itself. The guest is known by where its packets come from. */
-import type { ImageBlockDevice } from '../../state/images.ts'
+import type { InstanceDisk } from '../../state/instance-disks.ts'
 import type { Subnet, Vpc } from '../../state/networks.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps } from '../deps.ts'
@@ -11,8 +11,10 @@ export interface GuestMetadata {
   subnet: Subnet
   /** One line in OpenSSH form. */
   publicKey: string | null
-  /** Instance-store entries of the image, which have no attachment. */
-  ephemeral: ImageBlockDevice[]
+  /** Disks in the instance store, the root among them if it lies there. */
+  instanceDisks: InstanceDisk[]
+  /** Where the manifest of an instance-store image lies; null for EBS-backed ones. */
+  imageLocation: string | null
   tags: Tag[]
 }
 
@@ -39,13 +41,14 @@ export async function guestMetadataAt(
   if (!row || !vpc || !subnet) return null
   const [instance] = await instanceViews(state, [row])
   const key = row.keyName ? await state.keyPairs.named(row.accountId, row.region, row.keyName) : undefined
-  const devices = (await state.images.devicesOf([row.imageId])).get(row.imageId) ?? []
+  const image = await state.images.get(row.imageId)
   return {
     instance: instance!,
     vpc,
     subnet,
     publicKey: key?.publicKey ?? null,
-    ephemeral: devices.filter((device) => device.virtualName !== null),
+    instanceDisks: await state.instanceDisks.of([row.id]),
+    imageLocation: image?.imageLocation ?? null,
     tags: (await state.tags.of(row.accountId, [row.id])).get(row.id)!,
   }
 }

@@ -7,6 +7,8 @@ import type { InstanceState } from '../../state/schema.ts'
 import type { Repositories } from '../../state/state.ts'
 import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { fetchRootOperation } from '../instance-store/fetch-operation.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { type BootInput, bootKind, bootOperation } from './boot-operation.ts'
@@ -28,12 +30,13 @@ export interface StateChange {
 export class Instances {
   readonly #deps: CloudDeps
 
-  constructor(deps: CloudDeps, runs: MachineRuns, volumes: Volumes) {
+  constructor(deps: CloudDeps, runs: MachineRuns, volumes: Volumes, instanceDisks: InstanceDisks) {
     this.#deps = deps
     deps.operations.register(bootOperation(deps, runs))
-    deps.operations.register(stopOperation(deps, runs))
+    deps.operations.register(stopOperation(deps, runs, instanceDisks))
     deps.operations.register(rebootOperation(deps, runs))
-    deps.operations.register(terminateOperation(deps, runs, volumes))
+    deps.operations.register(terminateOperation(deps, runs, volumes, instanceDisks))
+    deps.operations.register(fetchRootOperation(deps, instanceDisks))
   }
 
   async list(scope: Scope, request: Omit<ListRequest, 'accountId'>): Promise<Page<InstanceView>> {
@@ -78,6 +81,13 @@ export class Instances {
   }
 
   async start(scope: Scope, ids: readonly string[]): Promise<StateChange[]> {
+    for (const instance of await this.many(scope, ids)) {
+      if (instance.rootDeviceType === 'ebs') continue
+      throw new KilnError(
+        'UnsupportedOperation',
+        `The instance '${instance.id}' does not have an 'ebs' root device type and cannot be started.`,
+      )
+    }
     return this.#move(scope, ids, 'start', async (tx, instance) => {
       const { network, clock, operations } = this.#deps
       const disks = await tx.volumes.attachmentsOfInstances([instance.id])

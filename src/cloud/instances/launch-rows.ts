@@ -1,6 +1,7 @@
 /** What a launch writes: instances with their interfaces, volumes and operations, all in the caller's transaction. */
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
+import { limits } from '../../lib/limits.ts'
 import type { Image } from '../../state/images.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { NetworkInterface, Subnet } from '../../state/networks.ts'
@@ -10,6 +11,8 @@ import type { VolumeAttachment } from '../../state/volumes.ts'
 import type { Device } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { Encryption, VolumeEncryption } from '../encryption/encryption.ts'
+import { fetchRootKind } from '../instance-store/fetch-operation.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
@@ -30,6 +33,8 @@ export interface LaunchPlan {
   metadata: MetadataOptions
   /** The root first: slot 0 is what the firmware boots from. */
   devices: readonly Device[]
+  /** Blank disks of the instance store. */
+  ephemeral: readonly Device[]
   /** The named keys that the volumes are encrypted under, by device name. */
   keyIds: ReadonlyMap<string, string | null>
 }
@@ -42,7 +47,7 @@ interface Addresses {
 /** The ids of the new instances, in the order of their launch. */
 export async function writeLaunch(
   deps: CloudDeps,
-  rooms: { volumes: Volumes; encryption: Encryption },
+  rooms: { volumes: Volumes; encryption: Encryption; instanceDisks: InstanceDisks },
   tx: Repositories,
   scope: Scope,
   request: LaunchRequest,
@@ -60,9 +65,12 @@ export async function writeLaunch(
     ...{ ...scope, id: newId('instance', random), reservationId, launchIndex },
   }))
   const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!))
+  const isBundled = plan.image.rootDeviceType === 'instance-store'
   const disks: DiskRows[] = []
   for (const instance of instances) {
-    for (const [slot, device] of plan.devices.entries()) {
+    const firstSlot = isBundled ? 1 : 0
+    for (const [index, device] of plan.devices.entries()) {
+      const slot = firstSlot + index
       const snapshot = device.snapshotId === null ? undefined : snapshots.get(device.snapshotId)
       const sealing = await rooms.encryption.volumeColumns(tx, plan.keyIds.get(device.deviceName) ?? null, snapshot)
       const isReady = device.snapshotId !== null && fast.has(device.snapshotId)
@@ -73,6 +81,10 @@ export async function writeLaunch(
   await tx.instances.insert(instances)
   await tx.networks.insertInterfaces(interfaces, plan.groupIds)
   await tx.volumes.insertAttached(disks)
+  const { image, ephemeral, type } = plan
+  const stores = instances.map((row) => rooms.instanceDisks.newRows(row, image, ephemeral, type.storage))
+  checkSlots(plan.devices.length, stores[0] ?? [])
+  await tx.instanceDisks.insert(stores.flat())
   const typed = (type: string, rows: readonly { id: string }[]) => rows.map(({ id }) => ({ id, type, ...scope }))
   await tx.tags.insertAll(typed('instance', instances), request.instanceTags)
   await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
@@ -80,9 +92,19 @@ export async function writeLaunch(
   await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
   for (const volume of newVolumes) await enqueueInitialization(deps, tx, scope, volume)
   const input = { isLaunch: true }
-  for (const { id: subjectId } of instances)
+  for (const { id: subjectId } of instances) {
+    if (isBundled) await operations.enqueue(tx, { kind: fetchRootKind, subjectId, ...scope, input: {} })
     await operations.enqueue(tx, { kind: bootKind, subjectId, ...scope, input })
+  }
   return instances.map((instance) => instance.id)
+}
+
+function checkSlots(volumes: number, disks: readonly unknown[]): void {
+  if (volumes + disks.length <= limits.disksPerInstance) return
+  throw new KilnError(
+    'InvalidBlockDeviceMapping',
+    `At most ${limits.disksPerInstance} block devices are supported (BlockDeviceMapping), the instance store's included`,
+  )
 }
 
 async function pickAddresses(

@@ -8,7 +8,8 @@ import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Encryption } from '../encryption/encryption.ts'
-import type { Images } from '../images/images.ts'
+import type { Images, ImageView } from '../images/images.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { usableAddresses } from '../network/addresses.ts'
 import type { Vpcs } from '../network/vpcs.ts'
 import type { NetworkProbe } from '../ports.ts'
@@ -59,11 +60,19 @@ export class Launches {
   readonly #volumes: Volumes
   readonly #vpcs: Vpcs
   readonly #encryption: Encryption
+  readonly #instanceDisks: InstanceDisks
   #goodProbe: Promise<NetworkProbe> | undefined
 
   constructor(
     deps: CloudDeps,
-    rooms: { images: Images; snapshots: Snapshots; volumes: Volumes; vpcs: Vpcs; encryption: Encryption },
+    rooms: {
+      images: Images
+      snapshots: Snapshots
+      volumes: Volumes
+      vpcs: Vpcs
+      encryption: Encryption
+      instanceDisks: InstanceDisks
+    },
   ) {
     this.#deps = deps
     this.#images = rooms.images
@@ -71,6 +80,7 @@ export class Launches {
     this.#volumes = rooms.volumes
     this.#vpcs = rooms.vpcs
     this.#encryption = rooms.encryption
+    this.#instanceDisks = rooms.instanceDisks
   }
 
   /** The ids of the new instances, all `pending`, in one reservation. */
@@ -85,6 +95,8 @@ export class Launches {
       isPresent ? this.#snapshots.ofImage(id) : this.#snapshots.get(scope, id),
     )
     const devices = merged.filter((device) => device.sizeGib !== null)
+    const isBundled = image.rootDeviceType === 'instance-store'
+    checkRootType(type, image, merged)
     const root = devices.find((device) => device.deviceName === image.rootDeviceName)
     const ownRoot = image.devices.find((device) => device.deviceName === image.rootDeviceName)
     if (root?.snapshotId && root.snapshotId !== ownRoot?.snapshotId) {
@@ -93,11 +105,12 @@ export class Launches {
         `The snapshotId cannot be modified on the root device ${image.rootDeviceName} (BlockDeviceMapping.Ebs.SnapshotId)`,
       )
     }
-    if (!root?.snapshotId) {
+    if (!isBundled && !root?.snapshotId) {
       throw new KilnError('InvalidBlockDeviceMapping', `The root device ${image.rootDeviceName} has no snapshot`)
     }
     // The root comes first: slot 0 is what the firmware boots from.
-    const ordered = [root, ...devices.filter((device) => device !== root)]
+    const ordered = [...(root ? [root] : []), ...devices.filter((device) => device !== root)]
+    const ephemeral = merged.filter((device) => device.virtualName !== null)
     checkRates(request.devices, ordered)
     const subnet = await this.#subnetOf(scope, request)
     const groupIds = await this.#groupsOf(scope, request, subnet.vpcId)
@@ -107,11 +120,12 @@ export class Launches {
     const probe = await this.#probeNetwork()
     if (!probe.ok) throw new KilnError('Unavailable', `No instance can be launched on this host: ${probe.detail}`)
     const keyIds = await this.#keysOf(scope, ordered, request.devices)
-    const about = { image, type, subnet, groupIds, metadata, devices: ordered, keyIds }
+    const about = { image, type, subnet, groupIds, metadata, devices: ordered, ephemeral, keyIds }
     const ids = await this.#deps.locks.hold(`subnet:${subnet.id}`, () =>
       createOnce(this.#deps, scope, 'RunInstances', request.clientToken, async (tx) => {
         const count = await this.#countThatFits(tx, subnet, request)
-        return writeLaunch(this.#deps, { volumes: this.#volumes, encryption: this.#encryption }, tx, scope, request, {
+        const rooms = { volumes: this.#volumes, encryption: this.#encryption, instanceDisks: this.#instanceDisks }
+        return writeLaunch(this.#deps, rooms, tx, scope, request, {
           ...about,
           count,
         })
@@ -204,6 +218,22 @@ export class Launches {
       `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances`,
     )
   }
+}
+
+/** Source: "Root volumes for your Amazon EC2 instances" in the EC2 user guide. */
+function checkRootType(type: InstanceType, image: ImageView, devices: readonly Device[]): void {
+  if (image.rootDeviceType === 'ebs') return
+  if (!type.mayRootInInstanceStore) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      `The instance type '${type.name}' does not support an AMI with root device type 'instance-store' (${image.id}): m1, m2, m3, c1, c3, r3, i2 and d2 types do.`,
+    )
+  }
+  if (!devices.some(({ deviceName }) => deviceName === image.rootDeviceName)) return
+  throw new KilnError(
+    'InvalidBlockDeviceMapping',
+    `The root device ${image.rootDeviceName} of an instance-store image comes from its bundle: BlockDeviceMapping cannot change it`,
+  )
 }
 
 function checkRates(wishes: readonly DeviceWish[], devices: readonly Device[]): void {

@@ -7,6 +7,7 @@ import { messageOf } from '../../lib/errors.ts'
 import { OperationFailure } from '../../operations/operation.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
 import type { MachineSpec } from '../ports.ts'
 import type { VolumeDisks } from '../volumes/volume-disks.ts'
@@ -28,10 +29,12 @@ export interface PowerOff {
 export class MachineRuns {
   readonly #deps: CloudDeps
   readonly #disks: VolumeDisks
+  readonly #instanceDisks: InstanceDisks
 
-  constructor(deps: CloudDeps, disks: VolumeDisks) {
+  constructor(deps: CloudDeps, disks: VolumeDisks, instanceDisks: InstanceDisks) {
     this.#deps = deps
     this.#disks = disks
+    this.#instanceDisks = instanceDisks
   }
 
   /** Disks, network, power. Finding the machine running already is success. */
@@ -70,7 +73,8 @@ export class MachineRuns {
     const all = await state.volumes.attachmentsOfInstances([instance.id])
     // A disk that is to go is not plugged in again.
     const attachments = all.filter(({ state: is }) => is === 'attaching' || is === 'attached')
-    return Promise.all(attachments.map(({ volumeId, slot }) => this.#disks.machineDisk(volumeId, slot)))
+    const volumes = await Promise.all(attachments.map(({ volumeId, slot }) => this.#disks.machineDisk(volumeId, slot)))
+    return [...volumes, ...(await this.#instanceDisks.machineDisks(instance.id))].sort((a, b) => a.slot - b.slot)
   }
 
   /** Asks the guest to switch itself off, waits, pulls the plug. */

@@ -3,6 +3,7 @@ import type { OperationKind } from '../../operations/operation.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
 import type { MachineRuns } from './machine-runs.ts'
 
@@ -38,7 +39,11 @@ export async function becomeStopped(deps: CloudDeps, instance: Instance, about: 
   await applyVpc(deps, instance.vpcId)
 }
 
-export function stopOperation(deps: CloudDeps, runs: MachineRuns): OperationKind<StopInput, unknown> {
+export function stopOperation(
+  deps: CloudDeps,
+  runs: MachineRuns,
+  instanceDisks: InstanceDisks,
+): OperationKind<StopInput, unknown> {
   const { state, timing } = deps
   return {
     kind: stopKind,
@@ -58,7 +63,10 @@ export function stopOperation(deps: CloudDeps, runs: MachineRuns): OperationKind
         name: 'stopped',
         async run({ subjectId }) {
           const instance = await state.instances.get(subjectId)
-          if (instance?.state === 'stopping') await becomeStopped(deps, instance)
+          if (instance?.state !== 'stopping') return
+          // Whatever lay on ephemeral disks is lost with a stop.
+          await instanceDisks.discard(subjectId)
+          await becomeStopped(deps, instance)
         },
       },
     ],

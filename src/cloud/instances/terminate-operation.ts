@@ -3,6 +3,7 @@ import type { OperationKind } from '../../operations/operation.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import type { MachineRuns } from './machine-runs.ts'
@@ -18,6 +19,7 @@ export function terminateOperation(
   deps: CloudDeps,
   runs: MachineRuns,
   volumes: Volumes,
+  instanceDisks: InstanceDisks,
 ): OperationKind<Record<string, never>, unknown> {
   const { state, clock, timing } = deps
 
@@ -62,6 +64,13 @@ export function terminateOperation(
               if ((await state.volumes.get(volumeId))?.multiAttach === 1) await volumes.disks.endSharing(volumeId)
             }
           }
+        },
+      },
+      {
+        name: 'release-instance-store',
+        async run({ subjectId }) {
+          const instance = await state.instances.get(subjectId)
+          if (instance) await instanceDisks.remove(instance)
         },
       },
       {

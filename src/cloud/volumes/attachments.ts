@@ -54,7 +54,8 @@ export class VolumeAttachments {
           `Volume '${volumeId}' is enabled for Multi-Attach and cannot be the root of an instance: device ${deviceName}`,
         )
       }
-      const present = await tx.volumes.attachmentsOfInstances([instanceId])
+      const volumes = await tx.volumes.attachmentsOfInstances([instanceId])
+      const present = [...volumes, ...(await tx.instanceDisks.of([instanceId]))]
       const link = { volumeId, instanceId, deviceName, slot: freeSlot(instance, present, deviceName) }
       const row = { ...link, state: 'attaching', deleteOnTermination: 0, attachedAt: clock.now() } as const
       const from = volume.multiAttach === 1 ? (['available', 'in-use'] as const) : (['available'] as const)
@@ -158,8 +159,10 @@ function checkPair(volume: Volume, instance: Instance, others: readonly VolumeAt
 
 const alreadyAttached = (id: string) => new KilnError('VolumeInUse', `${id} is already attached to an instance`)
 
+type Place = Pick<VolumeAttachment, 'deviceName' | 'slot'>
+
 /** The root goes where the firmware boots from; all others into the lowest slot that is free. */
-function freeSlot(instance: Instance, present: readonly VolumeAttachment[], deviceName: string): number {
+function freeSlot(instance: Instance, present: readonly Place[], deviceName: string): number {
   if (present.some((row) => row.deviceName === deviceName)) {
     throw new KilnError(
       'InvalidParameterValue',

@@ -1,6 +1,6 @@
 /** Instance types as EC2 tells them, and as filters look at them. What Kiln does not have, a type does not claim. */
-import type { InstanceTypeInfo } from '@aws-sdk/client-ec2'
-import type { InstanceType } from '../../../cloud/instances/instance-types.ts'
+import type { InstanceStorageInfo, InstanceTypeInfo } from '@aws-sdk/client-ec2'
+import type { InstanceStorage, InstanceType } from '../../../cloud/instances/instance-types.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { ListedRules } from './listed.ts'
 
@@ -11,7 +11,7 @@ export function ec2InstanceType(type: InstanceType): InstanceTypeInfo {
     CurrentGeneration: type.currentGeneration,
     FreeTierEligible: false,
     SupportedUsageClasses: ['on-demand'],
-    SupportedRootDeviceTypes: ['ebs'],
+    SupportedRootDeviceTypes: type.mayRootInInstanceStore ? ['ebs', 'instance-store'] : ['ebs'],
     SupportedVirtualizationTypes: ['hvm'],
     SupportedBootModes: ['legacy-bios'],
     BareMetal: false,
@@ -19,7 +19,8 @@ export function ec2InstanceType(type: InstanceType): InstanceTypeInfo {
     ProcessorInfo: { SupportedArchitectures: ['x86_64'] },
     VCpuInfo: { DefaultVCpus: type.vcpus, DefaultCores: cores, DefaultThreadsPerCore: type.threadsPerCore },
     MemoryInfo: { SizeInMiB: Math.floor(type.memoryMib) },
-    InstanceStorageSupported: false,
+    InstanceStorageSupported: type.storage !== null,
+    InstanceStorageInfo: type.storage ? storageOf(type.storage) : undefined,
     EbsInfo: {
       EbsOptimizedSupport: 'unsupported',
       EncryptionSupport: 'unsupported',
@@ -52,6 +53,15 @@ export function ec2InstanceType(type: InstanceType): InstanceTypeInfo {
   }
 }
 
+function storageOf({ count, sizeGb, media, isNvme }: InstanceStorage): InstanceStorageInfo {
+  return {
+    TotalSizeInGB: count * sizeGb,
+    Disks: [{ Count: count, SizeInGB: sizeGb, Type: media }],
+    NvmeSupport: isNvme ? 'required' : 'unsupported',
+    EncryptionSupport: 'unsupported',
+  }
+}
+
 /** EC2's filters about what no type tells here. */
 const untold: ListedRules<InstanceTypeInfo> = Object.fromEntries(
   [
@@ -61,12 +71,6 @@ const untold: ListedRules<InstanceTypeInfo> = Object.fromEntries(
     'ebs-info.ebs-optimized-info.maximum-bandwidth-in-mbps',
     'ebs-info.ebs-optimized-info.maximum-iops',
     'ebs-info.ebs-optimized-info.maximum-throughput-in-mbps',
-    'instance-storage-info.disk.count',
-    'instance-storage-info.disk.size-in-gb',
-    'instance-storage-info.disk.type',
-    'instance-storage-info.encryption-support',
-    'instance-storage-info.nvme-support',
-    'instance-storage-info.total-size-in-gb',
     'network-info.bandwidth-weightings',
     'network-info.efa-info.maximum-efa-interfaces',
     'network-info.flexible-ena-queues-support',
@@ -97,6 +101,12 @@ export const instanceTypeFilters: ListedRules<InstanceTypeInfo> = {
   'free-tier-eligible': (type) => type.FreeTierEligible,
   'hibernation-supported': (type) => type.HibernationSupported,
   hypervisor: (type) => type.Hypervisor,
+  'instance-storage-info.disk.count': (type) => type.InstanceStorageInfo?.Disks?.map(({ Count }) => Count),
+  'instance-storage-info.disk.size-in-gb': (type) => type.InstanceStorageInfo?.Disks?.map(({ SizeInGB }) => SizeInGB),
+  'instance-storage-info.disk.type': (type) => type.InstanceStorageInfo?.Disks?.map(({ Type }) => Type),
+  'instance-storage-info.encryption-support': (type) => type.InstanceStorageInfo?.EncryptionSupport,
+  'instance-storage-info.nvme-support': (type) => type.InstanceStorageInfo?.NvmeSupport,
+  'instance-storage-info.total-size-in-gb': (type) => type.InstanceStorageInfo?.TotalSizeInGB,
   'instance-storage-supported': (type) => type.InstanceStorageSupported,
   'instance-type': (type) => type.InstanceType,
   'memory-info.size-in-mib': (type) => type.MemoryInfo!.SizeInMiB,
