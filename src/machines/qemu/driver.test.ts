@@ -19,7 +19,14 @@ import type { DiskChain, MachineDriver, MachineSpec } from '../driver.ts'
 import { createQemuDriver } from './driver.ts'
 import { processesWith } from './process-table.ts'
 import { counterOffset, guestStrideBytes } from './test-guest.ts'
-import { createQemuHarness, type QemuHarness, serveRaw, testDiskBytes } from './test-harness.ts'
+import {
+  createQemuHarness,
+  goesOn as guestGoesOn,
+  type QemuHarness,
+  serveRaw,
+  testDiskBytes,
+  ticksOf,
+} from './test-harness.ts'
 
 const id = 'i-0000000000000000a'
 const rootVolume = 'vol-0000000000000000a'
@@ -43,16 +50,8 @@ async function consoleText(): Promise<string> {
   return (await driver.consoleOutput(id, 64 * 1024))?.text ?? ''
 }
 
-async function ticks(): Promise<number> {
-  return (await consoleText()).match(/tick\./g)?.length ?? 0
-}
-
-/** Waits until the guest has ticked that often more. */
-async function goesOn(more = 3): Promise<void> {
-  const goal = (await ticks()) + more
-  await waitFor(systemClock, async () => ((await ticks()) >= goal ? true : undefined), timing)
-  expect(await ticks(), JSON.stringify(await driver.inspect(id))).toBeGreaterThanOrEqual(goal)
-}
+const ticks = () => ticksOf(driver, id)
+const goesOn = (more?: number) => guestGoesOn(driver, id, more)
 
 /** The guest's count as it stands on a chain of files that nobody writes. */
 async function counterOf(chain: DiskChain, sizeBytes = testDiskBytes): Promise<number> {

@@ -8,7 +8,14 @@ import { systemRandom } from '../../lib/random.ts'
 import type { DiskChain, MachineDisk, MachineDriver } from '../driver.ts'
 import { QmpConnection } from './qmp.ts'
 import { bootSector, counterOffset } from './test-guest.ts'
-import { createQemuHarness, type QemuHarness, serveRaw, testDiskBytes } from './test-harness.ts'
+import {
+  createQemuHarness,
+  goesOn as guestGoesOn,
+  type QemuHarness,
+  serveRaw,
+  testDiskBytes,
+  ticksOf,
+} from './test-harness.ts'
 
 const id = 'i-0000000000000000a'
 const rootVolume = 'vol-0000000000000000a'
@@ -29,15 +36,8 @@ afterEach(async () => {
   await harness.cleanUp()
 })
 
-async function ticks(): Promise<number> {
-  return (await driver.consoleOutput(id, 64 * 1024))?.text.match(/tick\./g)?.length ?? 0
-}
-
-async function goesOn(more = 3): Promise<void> {
-  const goal = (await ticks()) + more
-  await waitFor(systemClock, async () => ((await ticks()) >= goal ? true : undefined), timing)
-  expect(await ticks()).toBeGreaterThanOrEqual(goal)
-}
+const ticks = () => ticksOf(driver, id)
+const goesOn = (more?: number) => guestGoesOn(driver, id, more)
 
 async function contentOf(chain: DiskChain): Promise<Buffer> {
   const disk = await harness.tools.openForReading(chain, testDiskBytes)

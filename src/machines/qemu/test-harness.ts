@@ -123,6 +123,21 @@ export async function createQemuHarness(): Promise<QemuHarness> {
   }
 }
 
+const ticking = { everyMs: 20, timeoutMs: 20_000 }
+
+/** How often the test guest has ticked, as far as its console tells. */
+export async function ticksOf(driver: MachineDriver, id: string): Promise<number> {
+  return (await driver.consoleOutput(id, 64 * 1024))?.text.match(/tick\./g)?.length ?? 0
+}
+
+/** Waits until the guest has ticked that often more; throws with what became of the machine when it does not. */
+export async function goesOn(driver: MachineDriver, id: string, more = 3): Promise<void> {
+  const goal = (await ticksOf(driver, id)) + more
+  const hasGone = async () => ((await ticksOf(driver, id)) >= goal ? true : undefined)
+  if (await waitFor(systemClock, hasGone, ticking)) return
+  throw new Error(`the guest of ${id} does not go on: ${JSON.stringify(await driver.inspect(id))}`)
+}
+
 /** A block server with one export, `base`, as the real one: it can be killed and started again. */
 export async function serveRaw(raw: string, socketPath: string, folder: string): Promise<ProcessRef> {
   await rm(socketPath, { force: true })
