@@ -9,16 +9,35 @@ import {
   type Snapshot,
   type Volume,
 } from '@aws-sdk/client-ec2'
+import { beforeAll } from 'vitest'
 import type { KeyView } from '../../src/cloud/encryption/named-keys.ts'
 import { gib } from '../../src/cloud/volumes/volume-disks.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { run } from '../../src/lib/programs.ts'
-import type { Caller } from './caller.ts'
+import { type Caller, callerOf } from './caller.ts'
 import { DirectSnapshots } from './direct-snapshots.ts'
-import type { ServedCloud } from './served-cloud.ts'
+import { type ServedCloud, useServedCloud } from './served-cloud.ts'
 
 const region = 'eu-west-1'
 const zone = 'eu-west-1a'
+
+export interface EncryptionStage {
+  caller: Caller
+  direct: DirectSnapshots
+  encryption: ReturnType<typeof encryptionOf>
+}
+
+/** A live cloud for all tests of a file, and the account on it. The stage is set once their file has begun. */
+export function useEncryption(owner: string): { served: () => ServedCloud; on: Readonly<EncryptionStage> } {
+  const served = useServedCloud({ isLive: true })
+  const on = {} as EncryptionStage
+  beforeAll(async () => {
+    on.caller = await callerOf(served(), owner)
+    on.direct = new DirectSnapshots(served().ebs(owner), on.caller.ec2)
+    on.encryption = encryptionOf(served(), owner, on.caller, on.direct)
+  })
+  return { served, on }
+}
 
 export function encryptionOf(served: ServedCloud, owner: string, caller: Caller, direct: DirectSnapshots) {
   const newKey = (alias: string | null = null, scope = { accountId: owner, region }): Promise<KeyView> =>
