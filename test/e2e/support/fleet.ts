@@ -2,6 +2,7 @@
 import { mkdtemp, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
+  AttachVolumeCommand,
   AuthorizeSecurityGroupIngressCommand,
   CreateKeyPairCommand,
   CreateSecurityGroupCommand,
@@ -14,10 +15,13 @@ import {
   TerminateInstancesCommand,
   waitUntilInstanceStatusOk,
   waitUntilInstanceTerminated,
+  waitUntilVolumeAvailable,
+  waitUntilVolumeInUse,
 } from '@aws-sdk/client-ec2'
+import { afterAll, beforeAll, expect } from 'vitest'
 import { systemClock } from '../../../src/lib/clock.ts'
 import { ProgramError, run } from '../../../src/lib/programs.ts'
-import type { RunningKiln } from './kiln.ts'
+import { type RunningKiln, type StartOptions, startKiln } from './kiln.ts'
 
 export interface LaunchWish {
   imageId?: string
@@ -37,13 +41,45 @@ export interface Fleet {
   describe(instanceId: string): Promise<Instance>
   /** Runs a command line as ec2-user; its standard output, trimmed. Waits for the login to become possible. */
   ssh(instanceId: string, command: string): Promise<string>
+  /** Attaches the volume once it is available; `/dev/vdX`, its name within the guest, once that sees it. */
+  attach(volumeId: string, instanceId: string, device: string): Promise<string>
+  /** The guest's `/dev/vdX` whose serial is the volume's id, once it sees it. */
+  disk(instanceId: string, volumeId: string): Promise<string>
+  /** Whether the guest has the volume now. */
+  hasDisk(instanceId: string, volumeId: string): Promise<boolean>
   terminate(instanceIds: string[]): Promise<void>
   /** Takes up the daemon's new address after a restart. */
   reconnect(): void
 }
 
 const sshUnreachable = 255
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 240 }
+const diskSeenMs = 40_000
+/** How the official client's waiters shall wait. */
+export const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 240 }
+
+/** What all tests of a file work on, once their file has begun. */
+export interface Stage {
+  kiln: RunningKiln
+  fleet: Fleet
+  /** A running instance of Kiln Linux. */
+  instance: string
+}
+
+/** A Kiln with real machines, a fleet on it, and its first instance unless that is not wanted. */
+export function useFleet({
+  hasInstance = true,
+  accountId,
+  ...options
+}: StartOptions & { hasInstance?: boolean; accountId?: string } = {}): Readonly<Stage> {
+  const stage = {} as Stage
+  beforeAll(async () => {
+    stage.kiln = await startKiln({ machines: 'qemu', ...options })
+    stage.fleet = await prepareFleet(stage.kiln, undefined, accountId)
+    if (hasInstance) [stage.instance] = (await stage.fleet.launch({})) as [string]
+  })
+  afterAll(() => stage.kiln?.cleanup())
+  return stage
+}
 
 export async function prepareFleet(
   kiln: RunningKiln,
@@ -79,6 +115,29 @@ export async function prepareFleet(
     return found![0]!.Instances![0]!
   }
 
+  async function ssh(instanceId: string, command: string): Promise<string> {
+    const address = (await describe(instanceId)).PublicIpAddress
+    const options = ['BatchMode=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'ConnectTimeout=10']
+    const login = ['-F', 'none', '-q', '-i', keyPath, ...options.flatMap((option) => ['-o', option])]
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return (await run('ssh', [...login, `ec2-user@${address}`, command], { timeoutMs: 240_000 })).trim()
+      } catch (error) {
+        const isUnreachable = error instanceof ProgramError && error.exitCode === sshUnreachable
+        if (!isUnreachable || attempt >= 600) throw error
+        await systemClock.sleep(100)
+      }
+    }
+  }
+
+  const seenAs = (instanceId: string, volumeId: string) =>
+    ssh(instanceId, `grep -l ${volumeId.replace('-', '')} /sys/block/vd*/serial | cut -d/ -f4`).catch(() => '')
+
+  async function disk(instanceId: string, volumeId: string): Promise<string> {
+    await expect.poll(() => seenAs(instanceId, volumeId), { timeout: diskSeenMs }).toMatch(/^vd[a-z]$/)
+    return `/dev/${await seenAs(instanceId, volumeId)}`
+  }
+
   return {
     get ec2() {
       return ec2
@@ -101,19 +160,15 @@ export async function prepareFleet(
       if (isWaitedFor) await waitUntilInstanceStatusOk({ client: ec2, ...waiting }, { InstanceIds: ids })
       return ids
     },
-    async ssh(instanceId, command) {
-      const address = (await describe(instanceId)).PublicIpAddress
-      const options = ['BatchMode=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'ConnectTimeout=10']
-      const login = ['-F', 'none', '-q', '-i', keyPath, ...options.flatMap((option) => ['-o', option])]
-      for (let attempt = 0; ; attempt++) {
-        try {
-          return (await run('ssh', [...login, `ec2-user@${address}`, command], { timeoutMs: 240_000 })).trim()
-        } catch (error) {
-          const isUnreachable = error instanceof ProgramError && error.exitCode === sshUnreachable
-          if (!isUnreachable || attempt >= 600) throw error
-          await systemClock.sleep(100)
-        }
-      }
+    ssh,
+    disk,
+    hasDisk: async (instanceId, volumeId) => (await seenAs(instanceId, volumeId)) !== '',
+    async attach(volumeId, instanceId, device) {
+      const ids = { VolumeIds: [volumeId] }
+      await waitUntilVolumeAvailable({ client: ec2, ...waiting }, ids)
+      await ec2.send(new AttachVolumeCommand({ VolumeId: volumeId, InstanceId: instanceId, Device: device }))
+      await waitUntilVolumeInUse({ client: ec2, ...waiting }, ids)
+      return disk(instanceId, volumeId)
     },
     async terminate(instanceIds) {
       await ec2.send(new TerminateInstancesCommand({ InstanceIds: instanceIds }))
