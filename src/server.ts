@@ -215,7 +215,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       const settings = authSettings(auth, state)
       const server = createApiServer({
         services: [
-          createEc2Service({ handlers: ec2Handlers, cloud }),
+          createEc2Service({ handlers: ec2Handlers, cloud, auth: settings }),
           createEbsService({ cloud }),
           createIamService({ cloud }),
           createKmsService({ cloud }),

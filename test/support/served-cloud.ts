@@ -38,7 +38,7 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
     const { clock, random } = testCloud.deps
     const server = createApiServer({
       services: [
-        createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud }),
+        createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud, auth: { mode: 'open' } }),
         createEbsService({ cloud: testCloud.cloud }),
         createS3Service({ cloud: testCloud.cloud, auth: { mode: 'open' }, clock }),
         createIamService({ cloud: testCloud.cloud }),

@@ -1,6 +1,8 @@
 /** What a handler of an EC2 operation is: the SDK's own types in and out, and the context of one request. */
 import type { Cloud } from '../../cloud/cloud.ts'
 import type { Log } from '../../lib/log.ts'
+import type { AuthSettings } from '../http/exchange.ts'
+import type { Guest } from '../http/guests.ts'
 import type { Ec2Operations } from './model/operations.generated.ts'
 
 export type OperationName = keyof Ec2Operations
@@ -15,6 +17,10 @@ export interface RequestContext<C = Cloud> {
   /** One of `src/lib/regions.ts`. */
   region: string
   cloud: C
+  /** How what is signed inside the request is checked. */
+  auth: AuthSettings
+  /** The instance that the request comes from, if it comes from one. */
+  guest?: Guest | undefined
   log: Log
 }
 

@@ -2,6 +2,7 @@
 import type { Cloud } from '../../cloud/cloud.ts'
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
+import type { AuthSettings } from '../http/exchange.ts'
 import { queryForm } from '../query-form.ts'
 import { type ApiService, type HttpAnswer, type ServiceRequest, xmlContentType } from '../service.ts'
 import { decodeInput } from './codec/decode.ts'
@@ -16,12 +17,18 @@ type EnterableCloud = Pick<Cloud, 'enter'>
 export interface Ec2ServiceSettings<C extends EnterableCloud> {
   handlers: Ec2Handlers<C>
   cloud: C
+  /** For what is signed inside a request. */
+  auth: AuthSettings
 }
 
 /** A handler whose operation is known only by name: the codec has made sure of its input. */
 type AnyHandler<C> = (input: object, context: RequestContext<C>) => Promise<object>
 
-export function createEc2Service<C extends EnterableCloud>({ handlers, cloud }: Ec2ServiceSettings<C>): ApiService {
+export function createEc2Service<C extends EnterableCloud>({
+  handlers,
+  cloud,
+  auth,
+}: Ec2ServiceSettings<C>): ApiService {
   const model = ec2Model()
 
   function handlerOf(operation: Operation): AnyHandler<C> {
@@ -42,9 +49,9 @@ export function createEc2Service<C extends EnterableCloud>({ handlers, cloud }: 
     if (input.DryRun === true) {
       throw new KilnError('DryRunOperation', 'Request would have succeeded, but DryRun flag is set.')
     }
-    const { requestId, accountId, region, log } = request
+    const { requestId, accountId, region, log, guest } = request
     await cloud.enter({ accountId, region })
-    const output = await handler(input, { requestId, accountId, region, cloud, log })
+    const output = await handler(input, { requestId, accountId, region, cloud, auth, guest, log })
     return { status: 200, contentType: xmlContentType, body: encodeOutput(operation, output, requestId) }
   }
 

@@ -34,9 +34,13 @@ export async function startServer(
     guests?: { socketPath: string; at: Parameters<ApiServer['listenForGuests']>[1] }
   } = {},
 ): Promise<RunningServer> {
+  const auth: AuthSettings = options.auth ?? { mode: 'open' }
   const settings = {
-    services: [createEc2Service({ handlers: options.handlers ?? {}, cloud: new EmptyCloud() }), createStsService()],
-    auth: options.auth ?? { mode: 'open' },
+    services: [
+      createEc2Service({ handlers: options.handlers ?? {}, cloud: new EmptyCloud(), auth }),
+      createStsService(),
+    ],
+    auth,
     control: async ({ method, path }) =>
       method === 'GET' && path === '/_kiln/health'
         ? { status: 200, contentType: 'application/json', body: '{"status":"ready"}' }

@@ -13,6 +13,8 @@ import { ownedInstance } from '../instances/owned-instance.ts'
 import { checkPrefix } from './bundle-names.ts'
 import { type BundleParts, BundleRuns, bundleKind, bundleOperation } from './bundle-operation.ts'
 
+export type { BundleTask }
+
 export interface BundleRequest {
   instanceId: string
   bucket: string
@@ -55,8 +57,11 @@ export class BundleTasks {
       )
     }
     checkPrefix(prefix)
-    await this.#checkBucket(writerId, bucket)
     const now = clock.now()
+    if (policyExpiresAtMs !== null && policyExpiresAtMs < now) {
+      throw new KilnError('InvalidParameterValue', 'The policy has expired (Storage.S3.UploadPolicy)')
+    }
+    await this.#checkBucket(writerId, bucket)
     const task: BundleTask = {
       ...{ id: newId('bundleTask', random), ...scope, instanceId, writerId, bucket, prefix },
       policyExpiresAt: policyExpiresAtMs,

@@ -21,6 +21,7 @@ const malformedCodes = {
   importImageTask: 'InvalidConversionTaskId.Malformed',
   importSnapshotTask: 'InvalidConversionTaskId.Malformed',
   exportImageTask: 'InvalidExportTaskID.Malformed',
+  bundleTask: 'InvalidParameterValue',
 } as const satisfies Record<string, ErrorCode>
 
 export type RequestedKind = keyof typeof malformedCodes
