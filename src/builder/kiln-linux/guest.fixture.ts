@@ -20,6 +20,8 @@ export interface GuestOptions {
   diskPath: string
   metadata: Metadata
   diskDevice: 'virtio-blk-pci' | 'nvme'
+  /** Further disks, each a qcow2 file. */
+  moreDisks?: readonly { path: string; serial: string }[]
   keyPath: string
 }
 
@@ -39,7 +41,7 @@ export class Guest {
   }
 
   static async start(options: GuestOptions): Promise<Guest> {
-    const { dir } = options
+    const { dir, moreDisks = [] } = options
     await mkdir(dir)
     const metadata = await serveMetadata(options.metadata, join(dir, 'imds'))
     const sshPort = await freePort()
@@ -58,6 +60,10 @@ export class Guest {
         ...['-serial', `file:${join(dir, 'console')}`, '-qmp', `unix:${join(dir, 'qmp')},server=on,wait=off`],
         ...['-drive', `if=none,id=d0,format=qcow2,discard=unmap,file=${options.diskPath}`],
         ...['-device', `${options.diskDevice},drive=d0,serial=vol0123456789abcdef0,bootindex=0`],
+        ...moreDisks.flatMap(({ path, serial }, index) => [
+          ...['-drive', `if=none,id=more${index},format=qcow2,discard=unmap,file=${path}`],
+          ...['-device', `virtio-blk-pci,drive=more${index},serial=${serial}`],
+        ]),
         ...['-netdev', network.join(','), '-device', 'virtio-net-pci,netdev=n0,romfile='],
       ],
       { logPath: join(dir, 'qemu.log') },

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -59,6 +59,11 @@ describe('a machine made from it', () => {
   test('is what a user of EC2 expects of a small image', async () => {
     const diskPath = join(dir, 'disk.qcow2')
     await run('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', image.imagePath, '-F', 'qcow2', diskPath, '2G'])
+    const moreDisks = [
+      { path: join(dir, 'volume.qcow2'), serial: 'vol0fedcba9876543210' },
+      { path: join(dir, 'ephemeral.qcow2'), serial: 'AWS0123456789abcdef0' },
+    ]
+    for (const { path } of moreDisks) await run('qemu-img', ['create', '-q', '-f', 'qcow2', path, '75G'])
     const first: Metadata = {
       instanceId: 'i-0123456789abcdef0',
       hostname: 'ip-172-31-0-10.ec2.internal',
@@ -74,6 +79,7 @@ describe('a machine made from it', () => {
         diskPath,
         metadata: first,
         diskDevice: 'virtio-blk-pci',
+        moreDisks,
         keyPath,
       })
       await guest.ready()
@@ -90,6 +96,14 @@ describe('a machine made from it', () => {
       expect(await guest.ssh('ec2-metadata instance-id')).toBe(first.instanceId)
       // The root has grown to its disk: 2 GiB less the first 32 MiB and what ext4 keeps for itself.
       expect(Number(await guest.ssh("df -k / | awk 'NR==2{print $2}'"))).toBeGreaterThan(1_850_000)
+      // The blank disk of the instance store is at hand; the volume is its owner's affair. Next to nothing was written.
+      expect(
+        await guest.ssh("df -m /mnt | awk 'NR==2{print $1, ($2 > 70000)}'; sudo -i -n ec2-ami-tools-version"),
+      ).toBe('/dev/vdc 1\n1.5.0 20071010')
+      expect((await stat(moreDisks[1]!.path)).blocks * 512).toBeLessThan(16 * 1024 ** 2)
+      expect(
+        await guest.ssh('sudo sh -c "echo kept >/mnt/kept"; sudo head -c 4096 /dev/vdb | tr -d "\\0" | wc -c'),
+      ).toBe('0')
       const payload = join(dir, 'payload')
       await writeFile(payload, 'carried in by scp\n')
       // The user data waits for this file: logins work before it has ended.
@@ -115,7 +129,7 @@ describe('a machine made from it', () => {
       )
       // The same instance keeps its host keys, so nothing is printed a second time.
       expect(keysOn(await guest.console())).toEqual(hostKeys)
-      expect(await guest.ssh('wc -l <.ssh/authorized_keys')).toBe('1')
+      expect(await guest.ssh('wc -l <.ssh/authorized_keys; cat /mnt/kept')).toBe('1\nkept')
 
       await guest.pressPowerButton()
       expect(await guest.ended(15_000)).toBeLessThan(10_000)

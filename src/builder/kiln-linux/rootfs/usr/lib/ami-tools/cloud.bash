@@ -37,7 +37,7 @@ check_s3_options() {
 
 own_region() {
   local region=${AWS_REGION:-${AWS_DEFAULT_REGION-}}
-  if [ -z "$region" ] && [ -z "${option[url]-}${AWS_ENDPOINT_URL-}" ]; then
+  if [ -z "$region" ] && [ "$(endpoint)" = $guest_endpoint ]; then
     # shellcheck disable=SC1091
     region=$(. "$lib/../kiln/imds.bash" && imds_open && imds_get meta-data/placement/region)
   fi
