@@ -23,7 +23,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   network: ['lib'],
   objects: ['lib'],
   bundles: ['lib'],
-  builder: ['lib'],
+  builder: ['bundles', 'lib'],
   state: ['lib'],
   operations: ['state', 'lib'],
   cloud: ['operations', 'state', 'bundles', 'lib'],

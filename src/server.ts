@@ -22,11 +22,13 @@ import { createS3Service } from './api/s3/service.ts'
 import { createStsService } from './api/sts/service.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
 import { CorruptObject } from './blocks/store.ts'
-import { buildKilnLinux } from './builder/kiln-linux/build.ts'
+import { buildKilnLinux, type KilnLinuxImage } from './builder/kiln-linux/build.ts'
+import { bundleKilnLinux } from './builder/kiln-linux/root-bundle.ts'
 import { AccessKeys } from './cloud/access-keys.ts'
 import { type Cloud, createCloud } from './cloud/cloud.ts'
 import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
 import { openMasterKey } from './cloud/encryption/master-key.ts'
+import type { PublicBundle } from './cloud/regions/public-bundles.ts'
 import type { PublicImage } from './cloud/regions/regions.ts'
 import { Collection } from './cloud/snapshots/collection.ts'
 import { liveSetOf } from './cloud/snapshots/live-set.ts'
@@ -176,8 +178,9 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     quiescesGuests: options.freezeGuests !== 'off',
     host: { cpus: availableParallelism(), memoryMib: Math.floor(totalmem() / 1024 ** 2) },
   }
-  const publicImages = [await kilnLinux(home, deps, blocks, onProgress)]
-  const cloud = createCloud(deps, publicImages)
+  const built = await buildKilnLinux({ cacheDir: home.cacheDir, onProgress })
+  const publicImages = [await kilnLinux(home, deps, blocks, { built, onProgress })]
+  const cloud = createCloud(deps, publicImages, [await kilnLinuxBundle(built, onProgress)])
   const secret = Buffer.from(
     await state.settings.getOrMake('imds secret', () => randomBytes(32).toString('hex')),
     'hex',
@@ -387,14 +390,13 @@ async function openNetwork(home: Home, options: KilnOptions, clock: Clock): Prom
   return user
 }
 
-/** Kiln Linux as a public image: built once, captured once into the seed store. */
+/** Kiln Linux as a public image, captured once into the seed store. */
 async function kilnLinux(
   home: Home,
   deps: CloudDeps,
   blocks: LocalSnapshotBlocks,
-  onProgress: (step: string) => void,
+  { built, onProgress }: { built: KilnLinuxImage; onProgress: (step: string) => void },
 ): Promise<PublicImage> {
-  const built = await buildKilnLinux({ cacheDir: home.cacheDir, onProgress })
   const about = {
     name: built.name,
     description: `Kiln Linux ${built.version}`,
@@ -417,6 +419,13 @@ async function kilnLinux(
   } finally {
     await source.close()
   }
+}
+
+/** The same for the instance store. */
+async function kilnLinuxBundle(built: KilnLinuxImage, onProgress: (step: string) => void): Promise<PublicBundle> {
+  const bundle = await bundleKilnLinux(built, onProgress)
+  const name = built.name.replace(/-ebs$/, '-s3')
+  return { ...bundle, name, description: `Kiln Linux ${built.version} (instance store)`, architecture: 'x86_64' }
 }
 
 /** Undefined for one that lost its content when the power failed: then the blocks are stored anew. */

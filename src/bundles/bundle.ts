@@ -4,15 +4,35 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
 import { BadBundle } from './bad-bundle.ts'
-import { type BundleManifest, type BundlePart, manifestVersion, partBytes, writeManifest } from './manifest.ts'
+import {
+  type BundledImage,
+  type BundleManifest,
+  type BundlePart,
+  manifestVersion,
+  partBytes,
+  writeManifest,
+} from './manifest.ts'
 import { type BundleKey, sealKey, signText } from './seals.ts'
 import { archiveAround } from './tar-image.ts'
 
-export interface CreateBundleOptions {
+export interface PackOptions {
   /** Gives exactly `sizeBytes` bytes. */
   image: { sizeBytes: number; bytes: AsyncIterable<Uint8Array> }
   /** What the parts are called before `.part.00`, and the manifest before `.manifest.xml`. */
   name: string
+  /** Of chance, and of this bundle alone. */
+  key: BundleKey
+  /** Keeps a part of at most 10 MiB. */
+  writePart(filename: string, bytes: Buffer): Promise<void>
+  /** Bytes of the image that were read so far. */
+  onProgress?(imageBytes: number): void
+  signal?: AbortSignal
+}
+
+/** An image in parts, before it was said whose it is. */
+export type PackedImage = Pick<BundledImage, 'name' | 'digestSha1' | 'sizeBytes' | 'bundledSizeBytes' | 'parts'>
+
+export interface SealOptions {
   /** The account whose bundle it is: 12 digits. */
   user: string
   bundler: BundleManifest['bundler']
@@ -21,44 +41,52 @@ export interface CreateBundleOptions {
   kernelId?: string | null
   ramdiskId?: string | null
   productCodes?: readonly string[]
-  /** Of chance, and of this bundle alone. */
+  /** That of the parts. */
   key: BundleKey
   /** Whose private key opens the bundle: the user, and the cloud that shall launch it. */
   userCertificatePem: string
   cloudCertificatePem: string
   /** Signs the manifest. */
   signingKey: KeyObject
-  /** Keeps a part of at most 10 MiB. */
-  writePart(filename: string, bytes: Buffer): Promise<void>
-  /** Bytes of the image that were read so far. */
-  onProgress?(imageBytes: number): void
-  signal?: AbortSignal
+}
+
+export type CreateBundleOptions = PackOptions & SealOptions
+
+export interface SealedManifest {
+  manifest: BundleManifest
+  document: string
 }
 
 /** Images compress little better at higher levels, and several times slower. */
 const gzipLevel = 3
 
 /** Resolves when all parts were written; the manifest's document is for the caller to write last. */
-export async function createBundle(
-  options: CreateBundleOptions,
-): Promise<{ manifest: BundleManifest; document: string }> {
-  const { image, name } = options
+export async function createBundle(options: CreateBundleOptions): Promise<SealedManifest> {
+  return sealManifest(await packImage(options), options)
+}
+
+export async function packImage(options: PackOptions): Promise<PackedImage> {
+  const { image, name, signal } = options
   const archive = createHash('sha1')
   const gzip = createGzip({ level: gzipLevel, chunkSize: 256 * 1024 })
-  const feeding = pipeline(Readable.from(archived(options, archive), { objectMode: false }), gzip, {
-    signal: options.signal,
-  })
+  const bytes = Readable.from(archived(options, archive), { objectMode: false })
+  const feeding = pipeline(bytes, gzip, { ...(signal && { signal }) })
   feeding.catch(() => {})
   const parts: BundlePart[] = []
   let bundledSizeBytes = 0
-  for await (const bytes of partsOf(encrypted(gzip, options.key))) {
+  for await (const part of partsOf(encrypted(gzip, options.key))) {
     const index = parts.length
     const filename = `${name}.part.${String(index).padStart(2, '0')}`
-    await options.writePart(filename, bytes)
-    parts.push({ index, filename, digestSha1: createHash('sha1').update(bytes).digest('hex') })
-    bundledSizeBytes += bytes.length
+    await options.writePart(filename, part)
+    parts.push({ index, filename, digestSha1: createHash('sha1').update(part).digest('hex') })
+    bundledSizeBytes += part.length
   }
   await feeding
+  return { name, digestSha1: archive.digest('hex'), sizeBytes: image.sizeBytes, bundledSizeBytes, parts }
+}
+
+/** The manifest of parts that there are: the key is sealed for user and cloud, and all of it signed. */
+export function sealManifest(packed: PackedImage, options: SealOptions): SealedManifest {
   const forCloud = sealKey(options.key, options.cloudCertificatePem)
   const forUser = sealKey(options.key, options.userCertificatePem)
   const unsigned = {
@@ -70,10 +98,10 @@ export async function createBundle(
     ramdiskId: options.ramdiskId ?? null,
     productCodes: options.productCodes ?? [],
     image: {
-      ...{ name, user: options.user, type: 'machine', digestSha1: archive.digest('hex') },
-      ...{ sizeBytes: image.sizeBytes, bundledSizeBytes },
+      ...packed,
+      ...{ user: options.user, type: 'machine' },
       ...{ ec2EncryptedKey: forCloud.key, ec2EncryptedIv: forCloud.iv },
-      ...{ userEncryptedKey: forUser.key, userEncryptedIv: forUser.iv, parts },
+      ...{ userEncryptedKey: forUser.key, userEncryptedIv: forUser.iv },
     },
   }
   let signature = ''
@@ -85,7 +113,7 @@ export async function createBundle(
 }
 
 async function* archived(
-  { image, name, onProgress }: CreateBundleOptions,
+  { image, name, onProgress }: PackOptions,
   digest: ReturnType<typeof createHash>,
 ): AsyncGenerator<Uint8Array> {
   const { before, after } = archiveAround(name, image.sizeBytes)

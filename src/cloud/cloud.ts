@@ -26,6 +26,7 @@ import { KeyPairs } from './key-pairs.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { PublicAccess } from './public-access.ts'
+import type { PublicBundle } from './regions/public-bundles.ts'
 import { type PublicImage, Regions } from './regions/regions.ts'
 import { Collection, defaultGraceMs } from './snapshots/collection.ts'
 import { DirectReads } from './snapshots/direct-reads.ts'
@@ -125,7 +126,11 @@ const collectEveryMs = 6 * 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
 
-export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[]): Cloud {
+export function createCloud(
+  deps: CloudDeps,
+  publicImages: readonly PublicImage[],
+  publicBundles: readonly PublicBundle[] = [],
+): Cloud {
   const { clock, log, state, operations, machines } = deps
   const encryptionKeys = new NamedKeys(deps)
   const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
@@ -145,7 +150,11 @@ export function createCloud(deps: CloudDeps, publicImages: readonly PublicImage[
   const publicAccess = new PublicAccess(deps)
   const instances = new Instances(deps, runs, volumes, instanceDisks)
   const vpcs = new Vpcs(deps)
-  const regions = new Regions(deps, publicImages)
+  const regions = new Regions(
+    deps,
+    { images: publicImages, bundles: publicBundles },
+    { buckets, objects, certificates },
+  )
   const hydration = new Hydration(deps, volumes)
   const live = liveSetOf(deps, publicImages)
   const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })

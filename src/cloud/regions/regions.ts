@@ -4,6 +4,8 @@
 import { newId } from '../../lib/ids.ts'
 import type { CloudDeps } from '../deps.ts'
 import { gib } from '../volumes/volume-disks.ts'
+import { type BundleRooms, type PublicBundle, registerPublicBundle } from './public-bundles.ts'
+import { publicOwner } from './public-owner.ts'
 
 /** A public image that every region has. Its blocks were captured once. */
 export interface PublicImage {
@@ -16,19 +18,24 @@ export interface PublicImage {
   sizeBytes: number
 }
 
-/** The account that owns the public images, as `amazon` on EC2. */
-export const publicOwner = { accountId: '137112412989', alias: 'amazon' } as const
-
 const rootDevice = '/dev/xvda'
 
 export class Regions {
   readonly #deps: CloudDeps
   readonly #publicImages: readonly PublicImage[]
+  readonly #bundles: readonly PublicBundle[]
+  readonly #rooms: BundleRooms
   readonly #open = new Set<string>()
 
-  constructor(deps: CloudDeps, publicImages: readonly PublicImage[]) {
+  constructor(
+    deps: CloudDeps,
+    { images, bundles }: { images: readonly PublicImage[]; bundles: readonly PublicBundle[] },
+    rooms: BundleRooms,
+  ) {
     this.#deps = deps
-    this.#publicImages = publicImages
+    this.#publicImages = images
+    this.#bundles = bundles
+    this.#rooms = rooms
   }
 
   /** Makes sure that the region is open and has the present public images. Quick once it is. */
@@ -39,6 +46,7 @@ export class Regions {
       const { state, blocks, clock } = this.#deps
       if (!(await this.opened()).includes(region)) await blocks.openRegion(region)
       for (const image of this.#publicImages) await this.#register(region, image)
+      for (const image of this.#bundles) await registerPublicBundle(this.#deps, this.#rooms, region, image)
       await state.settings.markRegionOpen(region, clock.now())
       this.#open.add(region)
     })
