@@ -96,7 +96,7 @@ test('an instance bundles itself; two are launched from the bundle, keep what th
   const disk = await fleet.attach(volume!, one, '/dev/sdf')
   await fleet.ssh(
     one,
-    `sudo mke2fs -q ${disk} && sudo mount ${disk} /media && echo data | sudo tee /media/file && sudo umount /media`,
+    `sudo mke2fs -q ${disk} && sudo mkdir /data && sudo mount ${disk} /data && echo data | sudo tee /data/file && sudo umount /data`,
   )
   expect(existsSync(join(store(), one))).toBe(true)
   await fleet.terminate([one])
@@ -104,7 +104,7 @@ test('an instance bundles itself; two are launched from the bundle, keep what th
   const { Volumes } = await fleet.ec2.send(new DescribeVolumesCommand({ VolumeIds: [volume!] }))
   expect(Volumes![0]!.State).toBe('available')
   const there = await fleet.attach(volume!, two, '/dev/sdf')
-  expect(await fleet.ssh(two, `sudo mount ${there} /media && cat /media/file`)).toBe('data')
+  expect(await fleet.ssh(two, `sudo mkdir /data && sudo mount ${there} /data && cat /data/file`)).toBe('data')
 
   await fleet.terminate([two, maker])
   expect(await readdir(store())).toEqual(['images'])
