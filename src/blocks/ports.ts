@@ -328,11 +328,16 @@ export interface SnapshotBlocks extends StoreCare {
     },
     progress?: Progress,
   ): Promise<void>
+  /** Where the last block of a served disk ends that is not said to be zeros; at least one block. */
+  dataEnd(request: { source: CaptureSource; sizeBytes: number }, signal?: AbortSignal): Promise<number>
   /**
-   * All bytes of a served disk, in order. Pieces may share memory: nobody may write into them. Throws when the export is lost or has
-   * another size.
+   * The bytes of a served disk up to `endBytes`, in order. Pieces may share memory: nobody may write into them. Throws when the
+   * export is lost or has another size.
    */
-  streamDisk(request: { source: CaptureSource; sizeBytes: number }, signal?: AbortSignal): AsyncIterable<Buffer>
+  streamDisk(
+    request: { source: CaptureSource; sizeBytes: number; endBytes: number },
+    signal?: AbortSignal,
+  ): AsyncIterable<Buffer>
   /** Reads all that `root` names. Throws when something is missing or damaged. */
   verify(request: { region: string; root: Hash }, progress?: Progress): Promise<void>
   /**

@@ -6,6 +6,7 @@ import { Buckets } from './buckets/buckets.ts'
 import { Contents } from './buckets/contents.ts'
 import { MultipartUploads } from './buckets/multipart-uploads.ts'
 import { Objects } from './buckets/objects.ts'
+import { BundleTasks } from './bundle-tasks/bundle-tasks.ts'
 import { Bundles } from './bundles/bundles.ts'
 import { Certificates } from './certificates/certificates.ts'
 import type { CloudDeps, Scope } from './deps.ts'
@@ -15,6 +16,7 @@ import { NamedKeys } from './encryption/named-keys.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
 import { InstanceStoreImages } from './images/instance-store-images.ts'
+import { FrozenRoots } from './instance-store/frozen-roots.ts'
 import { InstanceDisks } from './instance-store/instance-disks.ts'
 import { type GuestMetadata, guestAt, guestMetadataAt } from './instances/guest-metadata.ts'
 import { Instances } from './instances/instances.ts'
@@ -72,6 +74,7 @@ export interface Cloud {
   readonly objects: Objects
   readonly transfers: Transfers
   readonly storedImages: StoredImages
+  readonly bundleTasks: BundleTasks
   readonly multipartUploads: MultipartUploads
   readonly volumes: Volumes
   readonly volumeCreations: VolumeCreations
@@ -159,6 +162,8 @@ export function createCloud(
   const live = liveSetOf(deps, publicImages)
   const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
   const storedImages = new StoredImages(deps, { buckets, objects, images, snapshots, encryption })
+  const roots = new FrozenRoots(deps, instanceDisks)
+  const bundleTasks = new BundleTasks(deps, { buckets, objects, certificates, roots })
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [
@@ -182,6 +187,7 @@ export function createCloud(
     await instanceDisks.removeLeftovers()
     await fastRestores.removeLeftovers()
     await storedImages.removeLeftovers()
+    await bundleTasks.removeLeftovers()
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
   }
 
@@ -210,6 +216,7 @@ export function createCloud(
     objects,
     transfers,
     storedImages,
+    bundleTasks,
     multipartUploads: new MultipartUploads(deps, buckets, objects, contents),
     volumes,
     volumeCopies: new VolumeCopies(deps, volumes, encryption),

@@ -1,138 +1,123 @@
 /** Bundles that the cloud makes of running instances, through the official clients: real disks, blocks and objects. */
 import { createHmac, randomBytes } from 'node:crypto'
-import { mkdir, readFile, rm } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   BundleInstanceCommand,
   type BundleInstanceCommandInput,
   type BundleTask,
   CancelBundleTaskCommand,
+  CreateStoreImageTaskCommand,
   DescribeBundleTasksCommand,
-  DescribeImagesCommand,
   type EC2Client,
+  RebootInstancesCommand,
   RegisterImageCommand,
+  TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
-import { CreateBucketCommand, GetObjectCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { GetObjectCommand, ListObjectsV2Command, type S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { bundleTaskHandlers } from '../../src/api/ec2/handlers/bundle-tasks.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
 import type { AuthSettings } from '../../src/api/http/exchange.ts'
 import { type ApiServer, createApiServer } from '../../src/api/http/server.ts'
-import { createS3Service } from '../../src/api/s3/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
 import { parseManifest } from '../../src/bundles/manifest.ts'
 import { openKey, signerOf } from '../../src/bundles/seals.ts'
 import { openBundle } from '../../src/bundles/unbundle.ts'
 import { AccessKeys } from '../../src/cloud/access-keys.ts'
-import { BundleTasks } from '../../src/cloud/bundle-tasks/bundle-tasks.ts'
-import type { InstanceRoots } from '../../src/cloud/bundle-tasks/ports.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { run } from '../../src/lib/programs.ts'
-import { expectRefusal } from '../support/served-cloud.ts'
-import { openTestCloud, placeInstance, type TestCloud } from '../support/test-cloud.ts'
+import { makeBundle, newIdentity, putBundle, rootImage } from '../support/bundles.ts'
+import { type Caller, callerOf } from '../support/caller.ts'
+import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
 
 const account = '000000000001'
 const other = '000000000009'
 const region = 'eu-west-1'
 const bucket = 'bundles'
 const mib = 1024 ** 2
-const rootBytes = 64 * mib
+/** Half of it does not pack: two parts. */
+const root = rootImage(30 * mib)
 
-let testCloud: TestCloud
-let servers: ApiServer[]
-let ec2: EC2Client
-let s3: S3Client
-let openUrl: string
-let verified: (key: { accessKeyId: string; secretAccessKey: string }) => EC2Client
-let instanceId: string
-/** What each task has frozen, and how often that was let go of. */
-let frozen: Map<string, string>
-let released: string[]
 /** Holds the reading of a root back, or breaks it. */
 let beforeReading = async () => {}
+const served = useServedCloud({
+  isLive: true,
+  timing: { bootSettleMs: 0 },
+  wrapBlocks: (blocks) => ({
+    ...blocks,
+    async *streamDisk(request, signal) {
+      await beforeReading()
+      yield* blocks.streamDisk(request, signal)
+    },
+  }),
+})
+
+let caller: Caller
+let ec2: EC2Client
+let s3: S3Client
+let verifying: ApiServer
+let verified: (key: { accessKeyId: string; secretAccessKey: string }) => EC2Client
+let imageId: string
+let instanceId: string
 const clients: { destroy(): void }[] = []
 
-/** Roots that are real disks; a freeze only notes that it was asked for, because no guest writes. */
-const roots: InstanceRoots = {
-  async freeze(id, taskId) {
-    frozen.set(taskId, id)
-  },
-  async openFrozen() {
-    await beforeReading()
-    const chain = { base: null, layers: [rootPath()], key: null }
-    const source = await testCloud.deps.disks.openForReading(chain, rootBytes)
-    return { source, sizeBytes: rootBytes, close: () => source.close() }
-  },
-  async release(_, taskId) {
-    if (frozen.delete(taskId)) released.push(taskId)
-  },
-}
-const rootPath = () => join(testCloud.deps.volumesDir, 'root.qcow2')
-
-async function serve(auth: AuthSettings): Promise<string> {
-  const { cloud, deps } = testCloud
+beforeAll(async () => {
+  caller = await callerOf(served(), account)
+  ec2 = caller.ec2
+  s3 = served().s3(account)
+  const { cloud, deps } = served()
   const { clock, random } = deps
-  const handlers = { ...ec2Handlers, ...bundleTaskHandlers }
-  const server = createApiServer({
-    services: [
-      createEc2Service({ handlers, cloud: { ...cloud, bundleTasks: tasks }, auth }),
-      createS3Service({ cloud, auth, clock }),
-    ],
+  const auth: AuthSettings = { mode: 'verify', lookupKey: (id) => deps.state.settings.accessKey(id) }
+  verifying = createApiServer({
+    services: [createEc2Service({ handlers: ec2Handlers, cloud, auth })],
     ...{ auth, control: async () => undefined, log: silentLog, clock, random },
   })
-  servers.push(server)
-  return `http://127.0.0.1:${await server.listen({ port: 0, host: '127.0.0.1' })}`
-}
-
-let tasks: BundleTasks
-beforeAll(async () => {
-  testCloud = await openTestCloud()
-  servers = []
-  const { cloud, deps } = testCloud
-  tasks = new BundleTasks(deps, { ...cloud, roots })
-  openUrl = await serve({ mode: 'open' })
-  const verifying = await serve({ mode: 'verify', lookupKey: (id) => deps.state.settings.accessKey(id) })
-  ec2 = sdkClient(openUrl, { accessKeyId: account, secretAccessKey: 'any' }, region)
-  s3 = new S3Client({ endpoint: openUrl, region, credentials: { accessKeyId: account, secretAccessKey: 'any' } })
+  const url = `http://127.0.0.1:${await verifying.listen({ port: 0, host: '127.0.0.1' })}`
   verified = (key) => {
-    const client = sdkClient(verifying, key, region)
+    const client = sdkClient(url, key, region)
     clients.push(client)
     return client
   }
-  clients.push(ec2, s3)
-  await deps.operations.start()
-  await s3.send(new CreateBucketCommand({ Bucket: bucket }))
-  await mkdir(deps.volumesDir, { recursive: true })
-  await deps.disks.createLayer(rootPath(), rootBytes, null)
-  // Noise, so that there is more than one part; the rest are zeros.
-  const noise = join(deps.volumesDir, 'noise')
-  await run('dd', ['if=/dev/urandom', `of=${noise}`, 'bs=1M', 'count=24', 'status=none'])
-  await run('qemu-io', ['-c', `write -s ${noise} 1M 24M`, '-c', 'write -P 7 60M 1M', rootPath()])
-  await rm(noise)
+  const signer = await newIdentity('01')
+  await cloud.certificates.upload(account, signer.certificate)
+  const cloudCertificate = (await cloud.certificates.cloudIdentity()).certificate
+  const bundle = await makeBundle({ image: root, accountId: account, signer, cloudCertificate })
+  imageId = await registered(await putBundle(s3, { bucket, prefix: 'first' }, bundle), 'first')
+  instanceId = await launched()
 })
 afterAll(async () => {
   for (const client of clients) client.destroy()
-  for (const server of servers) await server.close(0)
-  await testCloud.deps.operations.stop()
-  await testCloud.close()
+  await verifying.close(0)
 })
-beforeEach(async () => {
-  frozen = new Map()
-  released = []
+beforeEach(() => {
   beforeReading = async () => {}
-  instanceId = await instance({ rootDeviceType: 'instance-store' })
 })
 
-let hostNumber = 10
-async function instance(about: object): Promise<string> {
-  const { cloud, deps } = testCloud
-  const scope = { accountId: account, region }
-  await cloud.enter(scope)
-  const placed = await placeInstance(testCloud, scope, { groupIds: [], hostNumber: hostNumber++ })
-  await deps.state.instances.update(placed.instanceId, about)
-  return placed.instanceId
+async function registered(ImageLocation: string, Name: string): Promise<string> {
+  const { ImageId } = await ec2.send(new RegisterImageCommand({ Name, ImageLocation }))
+  expect(await caller.image(ImageId!)).toMatchObject({ State: 'available', RootDeviceType: 'instance-store' })
+  return ImageId!
+}
+
+async function launched(ImageId = imageId): Promise<string> {
+  const [instance] = await caller.launch({ ImageId, InstanceType: 'm1.large' })
+  return instance.InstanceId!
+}
+
+async function terminate(id: string): Promise<void> {
+  await ec2.send(new TerminateInstancesCommand({ InstanceIds: [id] }))
+  await caller.reaches(id, 'terminated')
+}
+
+/** What the guest would write now, of which the simulated one has none. */
+async function write(id: string, byte: number, offset: string): Promise<void> {
+  const folder = join(served().deps.instanceStoreDir, id)
+  const layers = (await readdir(folder)).filter((name) => name.startsWith('root')).sort()
+  // `root.qcow2` sorts behind the layers that came later.
+  const top = layers.length > 1 ? layers.at(-2)! : layers[0]!
+  await run('qemu-io', ['-c', `write -P ${byte} ${offset} 512k`, join(folder, top)])
 }
 
 let names = 0
@@ -170,7 +155,7 @@ async function content(key: string): Promise<Buffer> {
 
 /** The image in a bundle, and what its manifest says. */
 async function opened(prefix: string) {
-  const { certificate, privateKey } = await testCloud.cloud.certificates.cloudIdentity()
+  const { certificate, privateKey } = await served().cloud.certificates.cloudIdentity()
   const document = await content(`${prefix}.manifest.xml`)
   const manifest = parseManifest(document)
   expect(signerOf(document, manifest.signature, [certificate])).toBe(certificate)
@@ -185,20 +170,19 @@ async function opened(prefix: string) {
   return { manifest, image: Buffer.concat(pieces) }
 }
 
-async function rootContent(): Promise<Buffer> {
-  const raw = `${rootPath()}.raw`
-  await run('qemu-img', ['convert', '-U', '-O', 'raw', rootPath(), raw])
-  const bytes = await readFile(raw)
-  await rm(raw)
-  return bytes
-}
-
 describe('BundleInstance', () => {
-  test('bundles the root of a running instance, and the bundle registers', async () => {
+  test('bundles the root as it is at that moment; the bundle registers and launches', async () => {
+    const id = await launched()
+    await write(id, 7, '40M')
+    let isFrozen = false
+    beforeReading = async () => {
+      if (!isFrozen) await write(id, 9, '41M')
+      isFrozen = true
+    }
     const prefix = prefixOf()
-    const { BundleTask: task } = await ask({ Prefix: prefix })
+    const { BundleTask: task } = await ask({ Prefix: prefix }, { InstanceId: id })
     expect(task).toMatchObject({
-      InstanceId: instanceId,
+      InstanceId: id,
       State: 'pending',
       Progress: '0%',
       Storage: { S3: { Bucket: bucket, Prefix: prefix } },
@@ -207,31 +191,40 @@ describe('BundleInstance', () => {
     const done = await reaches(task!.BundleId!, 'complete', 'failed')
     expect(done).toMatchObject({ State: 'complete', Progress: '100%' })
     expect(done.BundleTaskError).toBeUndefined()
-    const parts = [0, 1, 2].map((index) => `${prefix}.part.0${index}`)
-    expect(await keys(prefix)).toEqual([`${prefix}.manifest.xml`, ...parts])
+    expect(await keys(prefix)).toEqual(['manifest.xml', 'part.00', 'part.01'].map((end) => `${prefix}.${end}`))
     const { manifest, image } = await opened(prefix)
-    expect(manifest).toMatchObject({ architecture: 'x86_64', image: { user: account, sizeBytes: rootBytes } })
-    expect(image.equals(await rootContent())).toBe(true)
-    expect([[...frozen.keys()], released]).toEqual([[], [task!.BundleId]])
-    const location = `${bucket}/${prefix}.manifest.xml`
-    const { ImageId } = await ec2.send(new RegisterImageCommand({ Name: 'bundled', ImageLocation: location }))
-    const found = await waitFor(
-      systemClock,
-      async () => {
-        const { Images: images } = await ec2.send(new DescribeImagesCommand({ ImageIds: [ImageId!] }))
-        return images![0]!.State === 'pending' ? undefined : images![0]
-      },
-      { everyMs: 20, timeoutMs: 30_000 },
-    )
-    expect(found).toMatchObject({ State: 'available', RootDeviceType: 'instance-store', ImageLocation: location })
+    expect(manifest).toMatchObject({ architecture: 'x86_64', image: { user: account } })
+    // The root has 10 GiB; what lies behind its last data is left out.
+    const expected = Buffer.concat([root, Buffer.alloc(10 * mib), Buffer.alloc(mib / 2, 7)])
+    expect(image.length).toBe(expected.length)
+    expect(image.equals(expected)).toBe(true)
+
+    const again = await registered(`${bucket}/${prefix}.manifest.xml`, 'bundled')
+    const copy = await launched(again)
+    await terminate(copy)
+    const store = new CreateStoreImageTaskCommand({ ImageId: again, Bucket: bucket })
+    await expectRefusal(ec2.send(store), 'InvalidParameterValue', again)
+
+    // A bundle of the same instance has what was written since, and the instance goes on with all of it.
+    await write(id, 5, '42M')
+    const second = prefixOf()
+    const more = await ask({ Prefix: second }, { InstanceId: id })
+    await reaches(more.BundleTask!.BundleId!, 'complete')
+    const later = (await opened(second)).image
+    expect([40, 41, 42].map((at) => later[at * mib])).toEqual([7, 9, 5])
+    await ec2.send(new RebootInstancesCommand({ InstanceIds: [id] }))
+    await caller.reaches(id, 'running')
+    await terminate(id)
+    expect(await readdir(served().deps.instanceStoreDir)).not.toContain(id)
   })
 
   test('is refused where there is nothing to bundle, and nowhere to put it', async () => {
-    const ofEbs = await instance({ rootDeviceType: 'ebs' })
-    const ending = await instance({ rootDeviceType: 'instance-store', state: 'shutting-down' })
+    const [ofEbs] = await caller.launch()
     const missing = 'i-0123456789abcdef0'
-    await expectRefusal(ask({}, { InstanceId: ofEbs }), 'UnsupportedOperation', ofEbs)
-    await expectRefusal(ask({}, { InstanceId: ending }), 'IncorrectInstanceState', 'shutting-down')
+    const gone = await launched()
+    await terminate(gone)
+    await expectRefusal(ask({}, { InstanceId: ofEbs.InstanceId }), 'UnsupportedOperation', ofEbs.InstanceId!)
+    await expectRefusal(ask({}, { InstanceId: gone }), 'IncorrectInstanceState', 'terminated')
     await expectRefusal(ask({}, { InstanceId: missing }), 'InvalidInstanceID.NotFound', missing)
     await expectRefusal(ask({}, { InstanceId: 'web' }), 'InvalidInstanceID.Malformed', 'web')
     await expectRefusal(ask({ Bucket: undefined }), 'MissingParameter', 'Storage.S3.Bucket')
@@ -239,7 +232,7 @@ describe('BundleInstance', () => {
     await expectRefusal(ask({ Bucket: 'nobody-has-this' }), 'InvalidParameterValue', 'NoSuchBucket')
     await expectRefusal(ask({ Prefix: 'ends/with/' }), 'InvalidParameterValue', 'Storage.S3.Prefix')
     await expectRefusal(ask({}, { DryRun: true }), 'DryRunOperation', '')
-    await testCloud.cloud.buckets.create({ accountId: other, region }, 'of-others', { canned: 'private' })
+    await served().cloud.buckets.create({ accountId: other, region }, 'of-others', { canned: 'private' })
     await expectRefusal(ask({ Bucket: 'of-others' }), 'InvalidParameterValue', 'AccessDenied')
   })
 
@@ -251,22 +244,40 @@ describe('BundleInstance', () => {
     const prefix = prefixOf()
     const { BundleTask: task } = await ask({ Prefix: prefix })
     expect(await reaches(task!.BundleId!, 'complete', 'failed')).toMatchObject({ State: 'complete' })
-    expect([attempts, (await opened(prefix)).image.length]).toEqual([2, rootBytes])
+    expect([attempts, (await opened(prefix)).image.subarray(0, mib).equals(root.subarray(0, mib))]).toEqual([2, true])
   })
 
   test('says why it failed, and leaves nothing', async () => {
+    const id = await launched()
     beforeReading = async () => {
       throw new Error('the disk is gone')
     }
     const prefix = prefixOf()
-    const { BundleTask: task } = await ask({ Prefix: prefix })
+    const { BundleTask: task } = await ask({ Prefix: prefix }, { InstanceId: id })
     const failed = await reaches(task!.BundleId!, 'complete', 'failed')
     expect(failed).toMatchObject({
       State: 'failed',
       BundleTaskError: { Code: 'Server.InternalError', Message: 'the disk is gone' },
     })
     expect(await keys(prefix)).toEqual([])
-    expect([frozen.size, released]).toEqual([0, [task!.BundleId]])
+    await terminate(id)
+  })
+
+  test('ends with the instance, if that is terminated before the root is read', async () => {
+    const id = await launched()
+    let attempts = 0
+    beforeReading = async () => {
+      if (attempts++ > 0) return
+      await terminate(id)
+      throw new Error('the connection broke')
+    }
+    const prefix = prefixOf()
+    const { BundleTask: task } = await ask({ Prefix: prefix }, { InstanceId: id })
+    expect(await reaches(task!.BundleId!, 'complete', 'failed')).toMatchObject({
+      State: 'failed',
+      BundleTaskError: { Message: expect.stringContaining(id) },
+    })
+    expect(await keys(prefix)).toEqual([])
   })
 })
 
@@ -283,10 +294,10 @@ describe('a task', () => {
     const id = task!.BundleId!
     await going.promise
     await expectRefusal(ask(), 'BundlingInProgress', instanceId)
-    const another = await instance({ rootDeviceType: 'instance-store' })
+    const another = await launched()
     await expectRefusal(ask({ Prefix: prefix }, { InstanceId: another }), 'BundlingInProgress', prefix)
     const cancel = new CancelBundleTaskCommand({ BundleId: id })
-    await expectRefusal(sdkOf(other).send(cancel), 'InvalidBundleID.NotFound', id)
+    await expectRefusal(served().client(other).send(cancel), 'InvalidBundleID.NotFound', id)
     expect((await ec2.send(cancel)).BundleTask).toMatchObject({ BundleId: id, State: 'cancelling' })
     held.resolve()
     expect(await reaches(id, 'complete', 'failed')).toMatchObject({
@@ -294,7 +305,6 @@ describe('a task', () => {
       BundleTaskError: { Code: 'Client.Cancelled' },
     })
     expect(await keys(prefix)).toEqual([])
-    expect(released).toEqual([id])
     await expectRefusal(ec2.send(cancel), 'IncorrectState', id)
     // Both are free again.
     const again = await ask({ Prefix: prefix })
@@ -341,12 +351,6 @@ describe('a task', () => {
   })
 })
 
-function sdkOf(accountId: string): EC2Client {
-  const client = sdkClient(openUrl, { accessKeyId: accountId, secretAccessKey: 'any' }, region)
-  clients.push(client)
-  return client
-}
-
 describe('an upload policy', () => {
   const inAnHour = () => new Date(Date.now() + 3600_000).toISOString()
   const policyOf = (about: object = {}) => ({
@@ -362,14 +366,14 @@ describe('an upload policy', () => {
   }
 
   test('lets the cloud write for whoever signed it', async () => {
-    await testCloud.cloud.buckets.create({ accountId: other, region }, 'shared-by-policy', { canned: 'private' })
+    await served().cloud.buckets.create({ accountId: other, region }, 'shared-by-policy', { canned: 'private' })
     const conditions = [{ bucket: 'shared-by-policy' }, ['starts-with', '$key', 'made/'], { acl: 'aws-exec-read' }]
     const storage = { ...signed(policyOf({ conditions })), Bucket: 'shared-by-policy', AWSAccessKeyId: other }
     const { BundleTask: task } = await ask(storage)
     await reaches(task!.BundleId!, 'complete')
     const all = { prefix: 'made/', delimiter: '', after: '', isAfterListed: false, limit: 10 }
-    const listed = await testCloud.cloud.objects.list(other, 'shared-by-policy', all)
-    expect(listed.objects.length).toBe(4)
+    const listed = await served().cloud.objects.list(other, 'shared-by-policy', all)
+    expect(listed.objects.length).toBe(3)
   })
 
   test('is refused when it does not allow the bundle', async () => {
@@ -390,7 +394,7 @@ describe('an upload policy', () => {
   })
 
   test('must be signed with its key where signatures are verified', async () => {
-    const keys = new AccessKeys(testCloud.deps)
+    const keys = new AccessKeys(served().deps)
     const { id: accessKeyId, secret } = await keys.create(account, '')
     const client = verified({ accessKeyId, secretAccessKey: secret })
     const storage = { ...signed(policyOf(), secret), AWSAccessKeyId: accessKeyId }

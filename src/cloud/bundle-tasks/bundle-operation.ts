@@ -11,15 +11,15 @@ import type { BundleTask, BundleTaskState } from '../../state/bundle-tasks.ts'
 import type { Objects } from '../buckets/objects.ts'
 import type { Certificates } from '../certificates/certificates.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { FrozenRoots } from '../instance-store/frozen-roots.ts'
 import { bundleNames } from './bundle-names.ts'
-import type { InstanceRoots } from './ports.ts'
 
 export const bundleKind = 'bundle-instance'
 
 export interface BundleParts {
   deps: CloudDeps
   objects: Objects
-  roots: InstanceRoots
+  roots: FrozenRoots
   certificates: Certificates
 }
 
@@ -87,14 +87,15 @@ export function bundleOperation(parts: BundleParts, runs: BundleRuns): Operation
       const place = { bucket: task.bucket, key: names.folder + filename }
       await objects.put(task.writerId, place, { content: once(content), acl: { canned: 'aws-exec-read' } })
     }
-    const root = await roots.openFrozen(task.instanceId, id)
+    const root = await roots.open(task.instanceId, id)
     try {
-      const { sizeBytes } = root
+      // What lies behind the last byte that was ever written are zeros, which every root has there.
+      const sizeBytes = await blocks.dataEnd(root, signal)
       const { certificate, privateKey } = await certificates.cloudIdentity()
       let readBytes = 0
       let partsBegun = 0
       const { document } = await createBundle({
-        image: { sizeBytes, bytes: blocks.streamDisk({ source: root.source, sizeBytes }, signal) },
+        image: { sizeBytes, bytes: blocks.streamDisk({ ...root, endBytes: sizeBytes }, signal) },
         name: names.image,
         user: task.accountId,
         bundler: { name: 'kiln', version, release: '0' },
@@ -142,10 +143,6 @@ export function bundleOperation(parts: BundleParts, runs: BundleRuns): Operation
     })
   }
 
-  async function release({ subjectId: id }: Context): Promise<void> {
-    await roots.release((await taskOf(id)).instanceId, id)
-  }
-
   return {
     kind: bundleKind,
     lane: 'transfers',
@@ -153,14 +150,12 @@ export function bundleOperation(parts: BundleParts, runs: BundleRuns): Operation
       {
         name: 'freeze',
         run: (context) => runs.during(context.subjectId, context.signal, () => freeze(context)),
-        undo: release,
       },
       {
         name: 'store',
         run: (context) => runs.during(context.subjectId, context.signal, (signal) => store(context, signal)),
         undo: remove,
       },
-      { name: 'release', run: release },
       { name: 'complete', run: ({ subjectId }) => show(subjectId, { state: 'complete', progress: 100 }) },
     ],
     async fail({ subjectId: id }, { message }) {

@@ -20,6 +20,7 @@ import type { CloudDeps } from '../deps.ts'
 import type { InstanceStorage } from '../instances/instance-types.ts'
 import type { MachineDisk } from '../ports.ts'
 import { writeSparse } from '../transfers/sparse-file.ts'
+import { firstLayer, layersOfRoot } from './root-layers.ts'
 
 export const rootName = 'root'
 
@@ -27,7 +28,7 @@ const sectorBytes = 512
 const gigabyte = 1e9
 /** Below the folder of the instance store; no instance is called so. */
 const imagesFolder = 'images'
-const baseFile = 'base.raw'
+export const baseFile = 'base.raw'
 
 export interface PrepareOptions {
   signal: AbortSignal
@@ -68,7 +69,7 @@ export class InstanceDisks {
 
   /** Fetches the root out of the image's bundle, or takes what another instance has fetched. Repeat after a crash. */
   async prepareRoot(instance: Instance, options: PrepareOptions): Promise<void> {
-    const folder = this.#folderOf(instance.id)
+    const folder = this.folderOf(instance.id)
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const base = join(folder, baseFile)
     if (existsSync(base)) return
@@ -85,22 +86,23 @@ export class InstanceDisks {
   async machineDisks(instanceId: string): Promise<MachineDisk[]> {
     const rows = await this.#deps.state.instanceDisks.of([instanceId])
     if (rows.length === 0) return []
-    await mkdir(this.#folderOf(instanceId), { recursive: true, mode: 0o700 })
+    await mkdir(this.folderOf(instanceId), { recursive: true, mode: 0o700 })
     return Promise.all(rows.map((row) => this.#machineDisk(row)))
   }
 
   async #machineDisk({ id, instanceId, virtualName, slot, sizeBytes }: InstanceDisk): Promise<MachineDisk> {
-    const folder = this.#folderOf(instanceId)
-    const layer = join(folder, `${virtualName}.qcow2`)
+    const folder = this.folderOf(instanceId)
+    const layer = firstLayer(folder, virtualName)
     const base = virtualName === rootName ? { path: join(folder, baseFile) } : null
     if (base && !existsSync(base.path)) throw new OperationFailure('the root in the instance store is missing')
     if (!existsSync(layer)) await this.#deps.disks.createLayer(layer, sizeBytes, null)
-    return { volumeId: id, slot, chain: { base, layers: [layer], key: null } }
+    const layers = base ? (await layersOfRoot(folder)).map(({ path }) => path) : [layer]
+    return { volumeId: id, slot, chain: { base, layers, key: null } }
   }
 
   /** What the guest wrote is gone when this resolves. The rows stay: a stopped instance starts with blank disks. */
   async discard(instanceId: string): Promise<void> {
-    await rm(this.#folderOf(instanceId), { recursive: true, force: true })
+    await rm(this.folderOf(instanceId), { recursive: true, force: true })
   }
 
   /** The instance has no disks any more; what was unpacked for it goes, unless another instance uses it. */
@@ -160,7 +162,7 @@ export class InstanceDisks {
     return path
   }
 
-  #folderOf(instanceId: string): string {
+  folderOf(instanceId: string): string {
     return join(this.#deps.instanceStoreDir, instanceId)
   }
 

@@ -1,6 +1,7 @@
 /** Bundles of running instances. */
 import type { BundleTask as Ec2BundleTask } from '@aws-sdk/client-ec2'
-import type { BundleTask, BundleTasks } from '../../../cloud/bundle-tasks/bundle-tasks.ts'
+import type { BundleTask } from '../../../cloud/bundle-tasks/bundle-tasks.ts'
+import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
@@ -34,7 +35,7 @@ export const bundleTaskHandlers = {
     const id = readId('bundleTask', input.BundleId!)
     return { BundleTask: ec2Task(await context.cloud.bundleTasks.cancel(scopeOf(context), id)) }
   },
-} satisfies Ec2Handlers<{ bundleTasks: BundleTasks }>
+} satisfies Ec2Handlers<Pick<Cloud, 'bundleTasks'>>
 
 function ec2Task(task: BundleTask): Ec2BundleTask {
   return {

@@ -1,6 +1,7 @@
 /** The EC2 operations that Kiln serves, composed of one object a resource family. */
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
+import { bundleTaskHandlers } from './bundle-tasks.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
 import { imageExportHandlers } from './image-exports.ts'
@@ -31,6 +32,7 @@ import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...fastSnapshotRestoreHandlers,
+  ...bundleTaskHandlers,
   ...ebsEncryptionHandlers,
   ...imageHandlers,
   ...imageExportHandlers,
