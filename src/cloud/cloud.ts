@@ -13,6 +13,7 @@ import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
 import { Encryption } from './encryption/encryption.ts'
 import { NamedKeys } from './encryption/named-keys.ts'
+import { BundleCopies } from './images/bundle-copies.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
 import { InstanceStoreImages } from './images/instance-store-images.ts'
@@ -89,6 +90,7 @@ export interface Cloud {
   readonly certificates: Certificates
   readonly bundles: Bundles
   readonly instanceStoreImages: InstanceStoreImages
+  readonly bundleCopies: BundleCopies
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
@@ -104,7 +106,10 @@ export interface Cloud {
   start(): Promise<void>
   /** Leaves machines and networks as they are. */
   stop(): Promise<void>
-  /** Switches every machine of this host off, in order; their instances become `stopped`. Says each one as it is done. */
+  /**
+   * Switches every machine of this host off, in order; their instances become `stopped`, or `terminated` when their root
+   * lies in the instance store. Says each one as it is done.
+   */
   stopAllInstances(onStopped?: (instanceId: string) => void): Promise<void>
 }
 
@@ -231,6 +236,7 @@ export function createCloud(
     certificates,
     bundles,
     instanceStoreImages: new InstanceStoreImages(deps, { images, snapshots, bundles }),
+    bundleCopies: new BundleCopies(deps, { images, bundles, buckets, objects, certificates }),
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),
@@ -274,9 +280,7 @@ export function createCloud(
           await waitFor(clock, isDecided, { everyMs: 100, timeoutMs: settleMs })
           const scope = { accountId: instance.accountId, region: instance.region }
           const current = await state.instances.get(instance.id)
-          if (current?.state === 'running') {
-            await instances.stop(scope, [instance.id], { force: false, ignoreProtection: true })
-          }
+          if (current?.state === 'running') await instances.switchOff(scope, current)
           await operations.idle(instance.id, settleMs)
           onStopped?.(instance.id)
         }),

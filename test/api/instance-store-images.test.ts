@@ -1,12 +1,15 @@
 /** RegisterImage with ImageLocation: bundles in buckets, good and bad, through the official clients. */
 import {
+  CopyImageCommand,
+  type CopyImageCommandInput,
   DeregisterImageCommand,
   DescribeImagesCommand,
   type Image,
+  ModifyImageAttributeCommand,
   RegisterImageCommand,
   type RegisterImageCommandInput,
 } from '@aws-sdk/client-ec2'
-import { HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Identity } from '../../src/bundles/identity.ts'
 import { manifestMaxBytes, writeManifest } from '../../src/bundles/manifest.ts'
@@ -165,5 +168,51 @@ describe('what is no good bundle', () => {
     without.delete('image.part.00')
     const missing = await settled(await register(await put({ ...good, parts: without })))
     expect(missing.StateReason?.Message).toMatch(/^part 0 \('bundles-.*image\.part\.00'\) cannot be read/)
+  })
+})
+
+describe('CopyImage', () => {
+  const copy = async (source: string, more: Partial<CopyImageCommandInput> = {}, account = accountId) => {
+    names += 1
+    const input = { Name: `copied ${names}`, SourceImageId: source, SourceRegion: 'eu-west-1', ...more }
+    const { ImageId } = await served().client(account, 'us-west-2').send(new CopyImageCommand(input))
+    return ImageId!
+  }
+
+  test("copies the bundle into the caller's bucket in that region, which needs the source no more", async () => {
+    const location = await put(good)
+    const source = await register(location)
+    await settled(source)
+    const id = await copy(source)
+    const row = async () => (await served().deps.state.images.get(id))!
+    await waitFor(systemClock, async () => ((await row()).state === 'pending' ? undefined : true), {
+      everyMs: 50,
+      timeoutMs: 60_000,
+    })
+    const made = await row()
+    expect(made).toMatchObject({ state: 'available', rootDeviceType: 'instance-store', sourceImageId: source })
+    expect(made.imageLocation).toMatch(
+      /^amis-for-111122223333-in-us-west-2-[0-9a-f]{10}\/ami-[0-9a-f]{17}\/image\.manifest\.xml$/,
+    )
+    const [Bucket, ...key] = location.split('/')
+    const Key = key.join('/').replace('manifest.xml', 'part.00')
+    await served().s3(accountId).send(new DeleteObjectCommand({ Bucket, Key }))
+    const pieces: Buffer[] = []
+    for await (const piece of served().cloud.bundles.openImage(made)) pieces.push(Buffer.from(piece))
+    expect(Buffer.concat(pieces).equals(image)).toBe(true)
+    // Its owner may register it once more: it is a bundle like any other.
+    const again = new RegisterImageCommand({ Name: 'registered copy', ImageLocation: made.imageLocation! })
+    expect((await served().client(accountId, 'us-west-2').send(again)).ImageId).toMatch(/^ami-/)
+  })
+
+  test('needs to read the bundle, and encrypts none', async () => {
+    const source = await register(await put(good))
+    await settled(source)
+    await expectRefusal(copy(source, { Encrypted: true }), 'InvalidParameterCombination', source)
+    const LaunchPermission = { Add: [{ UserId: otherId }] }
+    await served()
+      .client(accountId)
+      .send(new ModifyImageAttributeCommand({ ImageId: source, LaunchPermission }))
+    await expectRefusal(copy(source, {}, otherId), 'InvalidRequest', `the storage of this ami (${source})`)
   })
 })

@@ -22,7 +22,10 @@ export function addDown(program: Command): void {
     .command('down')
     .description('stop the daemon; with --all the instances too, so that nothing of the home is left running')
     .addOption(homeOption())
-    .option('--all', 'switch all instances off as well; they can be started again')
+    .option(
+      '--all',
+      'switch all instances off as well; they can be started again, but for those with a root in the instance store: these are terminated',
+    )
     .addOption(machinesOption())
     .addOption(networkOption())
     .addOption(databaseOption())

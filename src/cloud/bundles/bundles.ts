@@ -80,6 +80,19 @@ export class Bundles {
    * {@link BadBundle}, or `InvalidManifest` when the manifest is gone or not the one that was registered.
    */
   async *openImage(image: BundledRoot, { signal, onProgress }: OpenImageOptions = {}): AsyncGenerator<Buffer> {
+    const { manifest, key, folder } = await this.registered(image)
+    const { bundledSizeBytes } = manifest.image
+    yield* openBundle({
+      ...{ manifest, key },
+      ...(signal && { signal }),
+      onProgress: (bytes) => onProgress?.(bytes, bundledSizeBytes),
+      readPart: (part) =>
+        this.#readPart(image, { bucket: folder.bucket, key: `${folder.key}${part.filename}` }, part.index),
+    })
+  }
+
+  /** The manifest of an image, and where its parts lie: what stands before their names. Throws as {@link openImage} does. */
+  async registered(image: BundledRoot): Promise<{ manifest: BundleManifest; key: BundleKey; folder: ObjectPlace }> {
     const location = image.imageLocation
     if (location === null) throw new BadBundle('the image has no bundle')
     const place = placeOfManifest(location)
@@ -88,14 +101,8 @@ export class Bundles {
       throw new BadBundle(`the manifest '${location}' is not the one that was registered`)
     }
     const manifest = parseManifest(document)
-    const { bundledSizeBytes } = manifest.image
-    const folder = place.key.slice(0, place.key.lastIndexOf('/') + 1)
-    yield* openBundle({
-      ...{ manifest, key: await this.#keyOf(manifest) },
-      ...(signal && { signal }),
-      onProgress: (bytes) => onProgress?.(bytes, bundledSizeBytes),
-      readPart: (part) => this.#readPart(image, { bucket: place.bucket, key: `${folder}${part.filename}` }, part.index),
-    })
+    const folder = { bucket: place.bucket, key: place.key.slice(0, place.key.lastIndexOf('/') + 1) }
+    return { manifest, key: await this.#keyOf(manifest), folder }
   }
 
   async #keyOf({ image }: BundleManifest): Promise<BundleKey> {

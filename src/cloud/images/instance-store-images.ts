@@ -4,7 +4,7 @@
  */
 import { BadBundle } from '../../bundles/bad-bundle.ts'
 import { isKilnError, KilnError } from '../../lib/errors.ts'
-import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
+import { OperationFailure, type OperationKind, type StepContext } from '../../operations/operation.ts'
 import type { Tag } from '../../state/tags.ts'
 import { type Device, type DeviceWish, devicePattern, mergeDevices } from '../block-devices.ts'
 import type { Bundles, ReadBundle } from '../bundles/bundles.ts'
@@ -104,31 +104,45 @@ function verifyOperation(deps: CloudDeps, bundles: Bundles): OperationKind<Recor
     steps: [
       {
         name: 'verify',
-        async run({ subjectId, progress, signal }) {
-          const image = await deps.state.images.get(subjectId)
-          if (image?.state !== 'pending') return
-          let told = 0
-          let telling = Promise.resolve()
-          const onProgress = (bytes: number, ofBytes: number) => {
-            const percent = Math.floor((99 * bytes) / ofBytes)
-            if (percent < told + 5) return
-            told = percent
-            telling = telling.then(() => progress(percent))
-          }
-          try {
-            // Whatever comes out: reading to the end is the proof.
-            for await (const _ of bundles.openImage(image, { signal, onProgress })) signal.throwIfAborted()
-            await telling
-          } catch (error) {
-            if (error instanceof BadBundle || isKilnError(error))
-              throw new OperationFailure(error.message, { cause: error })
-            throw error
-          }
-        },
+        run: (context) => verifyBundle(deps, bundles, context),
       },
       { name: 'available', run: ({ subjectId }) => becomeAvailable(deps, subjectId) },
     ],
     fail: ({ subjectId }, { message }) => becomeFailed(deps, subjectId, message, 'Client.InvalidManifest'),
+  }
+}
+
+/** Reads the bundle of a pending image to its end. Throws OperationFailure with part, place and digest. */
+export async function verifyBundle(
+  deps: CloudDeps,
+  bundles: Bundles,
+  { subjectId, progress, signal }: StepContext<unknown, unknown>,
+): Promise<void> {
+  const image = await deps.state.images.get(subjectId)
+  if (image?.state !== 'pending') return
+  let told = 0
+  let telling = Promise.resolve()
+  const onProgress = (bytes: number, ofBytes: number) => {
+    const percent = Math.floor((99 * bytes) / ofBytes)
+    if (percent < told + 5) return
+    told = percent
+    telling = telling.then(() => progress(percent))
+    telling.catch(() => {})
+  }
+  await explained(async () => {
+    // Whatever comes out: reading to the end is the proof.
+    for await (const _ of bundles.openImage(image, { signal, onProgress })) signal.throwIfAborted()
+    await telling
+  })
+}
+
+/** What is wrong with a bundle is told to whoever made it. */
+export async function explained<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    if (!(error instanceof BadBundle) && !isKilnError(error)) throw error
+    throw new OperationFailure(error.message, { cause: error })
   }
 }
 

@@ -163,6 +163,18 @@ export class Instances {
     })
   }
 
+  /** Off with it, whatever protects it: stopped, or terminated when it cannot be stopped. */
+  async switchOff(scope: Scope, { id, rootDeviceType }: Instance): Promise<void> {
+    if (rootDeviceType === 'ebs') {
+      await this.stop(scope, [id], { force: false, ignoreProtection: true })
+      return
+    }
+    await this.#move(scope, [id], 'terminate', async (tx, instance) => {
+      await enqueueTermination(this.#deps, tx, instance)
+      return this.#userInitiated()
+    })
+  }
+
   async reboot(scope: Scope, ids: readonly string[]): Promise<void> {
     await this.#move(scope, ids, 'reboot', async (tx, { id: subjectId, accountId, region }) => {
       await this.#deps.operations.enqueue(tx, { kind: rebootKind, subjectId, accountId, region, input: {} })

@@ -85,8 +85,9 @@ export async function registerPublicBundle(
 }
 
 /** Names of buckets are for all accounts: this one nobody can take before the region opens. */
-function bucketOf(region: string, { certificate }: CloudIdentity): string {
-  return `kiln-images-${region}-${createHash('sha256').update(certificate).digest('hex').slice(0, 12)}`
+function bucketOf(region: string, { privateKey }: CloudIdentity): string {
+  const secret = privateKey.export({ type: 'pkcs8', format: 'der' })
+  return `kiln-images-${region}-${createHash('sha256').update(`public ${region} `).update(secret).digest('hex').slice(0, 12)}`
 }
 
 async function* bytesOf(text: string): AsyncGenerator<Buffer> {

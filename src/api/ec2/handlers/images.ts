@@ -108,7 +108,7 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
       ...{ DestinationOutpostArn, SnapshotCopyCompletionDurationMinutes },
       ...{ DestinationAvailabilityZone, DestinationAvailabilityZoneId },
     })
-    const id = await context.cloud.images.copy(scopeOf(context), {
+    const request = {
       sourceRegion: input.SourceRegion!,
       sourceImageId: readId('image', input.SourceImageId!),
       name: input.Name!,
@@ -118,8 +118,10 @@ export const imageHandlers: Ec2Handlers<Cloud> = {
       imageTags: tags.image,
       snapshotTags: tags.snapshot,
       clientToken: readClientToken(input),
-    })
-    return { ImageId: id }
+    }
+    const { images, bundleCopies } = context.cloud
+    const isBundled = await bundleCopies.isAsked(request)
+    return { ImageId: await (isBundled ? bundleCopies : images).copy(scopeOf(context), request) }
   },
 
   async DeregisterImage(input, context) {
