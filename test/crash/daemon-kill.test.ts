@@ -1,18 +1,11 @@
 /** What `kill -9` of the daemon may cost: nothing. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { CreateImageCommand, DescribeImagesCommand, DescribeInstancesCommand } from '@aws-sdk/client-ec2'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
-import { type Fleet, prepareFleet } from '../e2e/support/fleet.ts'
-import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
+import { useFleet } from '../e2e/support/fleet.ts'
 
-let kiln: RunningKiln
-let fleet: Fleet
-beforeAll(async () => {
-  kiln = await startKiln({ machines: 'qemu' })
-  fleet = await prepareFleet(kiln)
-})
-afterAll(() => kiln.cleanup())
+const on = useFleet({ hasInstance: false })
 
 /** The QEMU processes of an instance. */
 function machinesOf(instanceId: string): number[] {
@@ -21,7 +14,7 @@ function machinesOf(instanceId: string): number[] {
     .filter((pid) => {
       try {
         const line = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-        return line.includes(kiln.home) && line.includes(instanceId) && line.startsWith('qemu-system')
+        return line.includes(on.kiln.home) && line.includes(instanceId) && line.startsWith('qemu-system')
       } catch {
         return false
       }
@@ -33,7 +26,7 @@ async function imageSettled(imageId: string) {
   const image = await waitFor(
     systemClock,
     async () => {
-      const { Images: images } = await fleet.ec2.send(new DescribeImagesCommand({ ImageIds: [imageId] }))
+      const { Images: images } = await on.fleet.ec2.send(new DescribeImagesCommand({ ImageIds: [imageId] }))
       return images![0]!.State === 'pending' ? undefined : images![0]
     },
     { everyMs: 500, timeoutMs: 240_000 },
@@ -42,9 +35,12 @@ async function imageSettled(imageId: string) {
 }
 
 test('two instances and an image in the making survive kill -9 of the daemon, whenever it comes', async () => {
-  const instances = await fleet.launch({ count: 2 })
+  const instances = await on.fleet.launch({ count: 2 })
   const [source, bystander] = instances as [string, string]
-  await fleet.ssh(source, 'echo kept > note.txt; sudo dd if=/dev/urandom of=/var/data bs=1M count=60 2>/dev/null; sync')
+  await on.fleet.ssh(
+    source,
+    'echo kept > note.txt; sudo dd if=/dev/urandom of=/var/data bs=1M count=60 2>/dev/null; sync',
+  )
   const before = instances.map(machinesOf)
   expect(before.map((pids) => pids.length)).toEqual([1, 1])
 
@@ -52,39 +48,41 @@ test('two instances and an image in the making survive kill -9 of the daemon, wh
   const images: string[] = []
   for (const [index, delayMs] of [0, 60, 250, 900].entries()) {
     const name = `taken-${index}`
-    const { ImageId: id } = await fleet.ec2.send(
+    const { ImageId: id } = await on.fleet.ec2.send(
       new CreateImageCommand({ InstanceId: source, Name: name, NoReboot: true }),
     )
     images.push(id!)
     await systemClock.sleep(delayMs)
-    await kiln.kill9()
+    await on.kiln.kill9()
     expect(instances.map(machinesOf)).toEqual(before)
-    await kiln.restart()
-    fleet.reconnect()
+    await on.kiln.restart()
+    on.fleet.reconnect()
   }
   for (const id of images) expect((await imageSettled(id)).State).toBe('available')
   expect(instances.map(machinesOf)).toEqual(before)
-  const { Reservations: reservations } = await fleet.ec2.send(new DescribeInstancesCommand({ InstanceIds: instances }))
+  const { Reservations: reservations } = await on.fleet.ec2.send(
+    new DescribeInstancesCommand({ InstanceIds: instances }),
+  )
   const states = reservations!.flatMap(({ Instances: found }) => found!.map((instance) => instance.State!.Name))
   expect(states).toEqual(['running', 'running'])
-  expect(await fleet.ssh(source, 'cat note.txt')).toBe('kept')
-  expect(await fleet.ssh(bystander, 'echo reachable')).toBe('reachable')
+  expect(await on.fleet.ssh(source, 'cat note.txt')).toBe('kept')
+  expect(await on.fleet.ssh(bystander, 'echo reachable')).toBe('reachable')
 
-  const [copy] = await fleet.launch({ imageId: images.at(-1)! })
+  const [copy] = await on.fleet.launch({ imageId: images.at(-1)! })
   const same = 'sudo sha256sum /var/data | cut -c1-64; cat note.txt'
-  expect(await fleet.ssh(copy!, same)).toBe(await fleet.ssh(source, same))
-  await fleet.terminate([copy!])
+  expect(await on.fleet.ssh(copy!, same)).toBe(await on.fleet.ssh(source, same))
+  await on.fleet.terminate([copy!])
 })
 
 test('killed while an image shuts its instance down, the next daemon finishes it and starts the instance again', async () => {
-  const [source] = (await fleet.launch({})) as [string]
-  await fleet.ssh(source, 'echo kept > note.txt && sync')
-  const { ImageId: id } = await fleet.ec2.send(new CreateImageCommand({ InstanceId: source, Name: 'with reboot' }))
+  const [source] = (await on.fleet.launch({})) as [string]
+  await on.fleet.ssh(source, 'echo kept > note.txt && sync')
+  const { ImageId: id } = await on.fleet.ec2.send(new CreateImageCommand({ InstanceId: source, Name: 'with reboot' }))
   await systemClock.sleep(400)
-  await kiln.kill9()
-  await kiln.restart()
-  fleet.reconnect()
+  await on.kiln.kill9()
+  await on.kiln.restart()
+  on.fleet.reconnect()
   expect((await imageSettled(id!)).State).toBe('available')
-  expect(await fleet.ssh(source, 'cat note.txt')).toBe('kept')
+  expect(await on.fleet.ssh(source, 'cat note.txt')).toBe('kept')
   expect(machinesOf(source)).toHaveLength(1)
 })

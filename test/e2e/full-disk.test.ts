@@ -13,11 +13,10 @@ import {
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
-import { type Fleet, prepareFleet } from './support/fleet.ts'
+import { type Fleet, prepareFleet, waiting } from './support/fleet.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 import { SmallDisk } from './support/small-disk.ts'
 
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 120 }
 const timing = { everyMs: 300, timeoutMs: 120_000 }
 const amplyMib = 2048
 const dataMib = 96

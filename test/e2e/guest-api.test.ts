@@ -17,6 +17,7 @@ describe.each(['namespace', 'user'])('with the network of kind %s', (network) =>
   test('a guest finds the API beside its metadata, and is its owner there and nobody else', async () => {
     expect(await on.fleet.ssh(on.instance, `wget -q -O - ${api}/_kiln/health`)).toContain('"status":"ready"')
     expect(await on.fleet.ssh(on.instance, "sh -lc 'echo $AWS_ENDPOINT_URL'")).toBe(api)
+    expect(await on.fleet.ssh(on.instance, `wget -q -O - ${api}/_kiln/certificate`)).toContain('BEGIN CERTIFICATE')
     const describeInstances = (key: string) =>
       `wget -q -O - --header '${authorization(key, 'ec2')}' '${api}/?Action=DescribeInstances&Version=2016-11-15' 2>&1`
     expect(await on.fleet.ssh(on.instance, describeInstances(owner))).toContain(

@@ -17,11 +17,10 @@ import {
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PostgresServer, postgresPrograms, startPostgres } from '../../src/state/testing/postgres-server.ts'
 import { blockOf, DirectSnapshots, diskOf } from '../support/direct-snapshots.ts'
-import { prepareFleet } from './support/fleet.ts'
+import { prepareFleet, waiting } from './support/fleet.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
 const programs = postgresPrograms()
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 120 }
 
 describe.skipIf(!programs)(
   `PostgreSQL${programs ? '' : ' (skipped: no server is installed; Debian: postgresql)'}`,

@@ -12,12 +12,11 @@ import {
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { homeAt } from '../../src/lib/home.ts'
-import { type Fleet, prepareFleet } from './support/fleet.ts'
+import { type Fleet, prepareFleet, waiting } from './support/fleet.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
 const mib = 1024 ** 2
 const dataMib = 160
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 240 }
 const checksum = 'sudo sha256sum /data | cut -c1-64'
 
 let kiln: RunningKiln

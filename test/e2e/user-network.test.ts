@@ -2,39 +2,34 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
 import { StartInstancesCommand, StopInstancesCommand, waitUntilInstanceStopped } from '@aws-sdk/client-ec2'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Fleet, prepareFleet } from './support/fleet.ts'
-import { type RunningKiln, startKiln } from './support/kiln.ts'
+import { expect, test } from 'vitest'
+import { useFleet } from './support/fleet.ts'
 
-let kiln: RunningKiln
-let fleet: Fleet
-beforeAll(async () => {
-  kiln = await startKiln({ machines: 'qemu', args: ['--network', 'user'] })
-  fleet = await prepareFleet(kiln)
-})
-afterAll(() => kiln.cleanup())
+const on = useFleet({ hasInstance: false, args: ['--network', 'user'] })
 
 test("with QEMU's own networking a guest gets its key and user data, and is reached by SSH over a stop and start", async () => {
   const userData = Buffer.from('#!/bin/sh\necho ran > /etc/user-data-ran\n').toString('base64')
-  const [id] = (await fleet.launch({ more: { UserData: userData } })) as [string]
-  expect(await fleet.ssh(id, 'while [ ! -e /etc/user-data-ran ]; do sleep 1; done; cat /etc/user-data-ran')).toBe('ran')
-  await fleet.ssh(id, 'echo kept > note.txt && sync')
-  await fleet.ec2.send(new StopInstancesCommand({ InstanceIds: [id] }))
+  const [id] = (await on.fleet.launch({ more: { UserData: userData } })) as [string]
+  expect(await on.fleet.ssh(id, 'while [ ! -e /etc/user-data-ran ]; do sleep 1; done; cat /etc/user-data-ran')).toBe(
+    'ran',
+  )
+  await on.fleet.ssh(id, 'echo kept > note.txt && sync')
+  await on.fleet.ec2.send(new StopInstancesCommand({ InstanceIds: [id] }))
   await waitUntilInstanceStopped(
-    { client: fleet.ec2, minDelay: 1, maxDelay: 1, maxWaitTime: 120 },
+    { client: on.fleet.ec2, minDelay: 1, maxDelay: 1, maxWaitTime: 120 },
     { InstanceIds: [id] },
   )
-  await fleet.ec2.send(new StartInstancesCommand({ InstanceIds: [id] }))
-  await expect.poll(async () => (await fleet.describe(id)).State!.Name, { timeout: 60_000 }).toBe('running')
-  expect(await fleet.ssh(id, 'cat note.txt')).toBe('kept')
-  await fleet.terminate([id])
+  await on.fleet.ec2.send(new StartInstancesCommand({ InstanceIds: [id] }))
+  await expect.poll(async () => (await on.fleet.describe(id)).State!.Name, { timeout: 60_000 }).toBe('running')
+  expect(await on.fleet.ssh(id, 'cat note.txt')).toBe('kept')
+  await on.fleet.terminate([id])
 })
 
 test('such a guest reaches no server of the host by any address of its network, nor the port of the Kiln that serves it', async () => {
   const server = createServer((socket) => socket.end('reached')).listen(0, '127.0.0.1')
   await once(server, 'listening')
-  const ports = [(server.address() as AddressInfo).port, new URL(kiln.url).port]
-  const [id] = (await fleet.launch({})) as [string]
+  const ports = [(server.address() as AddressInfo).port, new URL(on.kiln.url).port]
+  const [id] = (await on.fleet.launch({})) as [string]
   try {
     const ask = (address: string, port: string | number) =>
       `(printf 'GET /_kiln/health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n'; sleep 1) | nc -w 2 ${address} ${port} || true;`
@@ -42,9 +37,9 @@ test('such a guest reaches no server of the host by any address of its network, 
     const asked = ['172.31.0.1', '172.31.0.2', '169.254.169.253', '10.0.2.2']
       .flatMap((address) => ports.map((port) => ask(address, port)))
       .join(' ')
-    expect(await fleet.ssh(id, `(${asked}) 2>/dev/null; ${metadata}`)).toBe(id)
+    expect(await on.fleet.ssh(id, `(${asked}) 2>/dev/null; ${metadata}`)).toBe(id)
   } finally {
     server.close()
-    await fleet.terminate([id])
+    await on.fleet.terminate([id])
   }
 })
