@@ -77,7 +77,7 @@ export const packageFiles: Readonly<Record<string, readonly string[]>> = {
   'qemu-guest-agent': ['usr/sbin/qemu-ga'],
   e2fsprogs: ['sbin/resize2fs', 'sbin/mke2fs'],
   // For the AMI tools: bundles are sealed by the one, and sparse files are packed by the other (busybox's tar packs zeros).
-  openssl: ['usr/bin/openssl'],
+  openssl: ['usr/bin/openssl', 'etc/ssl/openssl.cnf', 'usr/lib/ssl/openssl.cnf'],
   tar: ['bin/tar'],
   sudo: ['usr/bin/sudo', 'usr/libexec/sudo/{sudoers,libsudo_util}.so*'],
   'libpam-modules': ['lib/x86_64-linux-gnu/security/pam_permit.so'],

@@ -50,8 +50,7 @@ check_bundle_options() {
   [ "$(openssl pkey -in "${option[privatekey]}" -passin pass: -pubout)" = \
     "$(openssl x509 -in "${option[cert]}" -noout -pubkey)" ] ||
     fail "-k: the private key is not the one of the certificate ${option[cert]}"
-  : "${option[ec2cert]:=$(cloud_certificate)}"
-  [ -n "${option[ec2cert]}" ] || exit 1
+  [ -n "${option[ec2cert]-}" ] || find_cloud_certificate
   needs_file ec2cert --ec2cert
   check_certificate --ec2cert "${option[ec2cert]}"
 }
@@ -77,9 +76,9 @@ bundle_image() {
   local work=$stem.bundling
   local -a names=() digests=()
   local bundled=0
+  mkdir "$work" || fail "$work cannot be made: another bundling may be going on, or have been cut off"
   unfinished=$stem
   rm -f "$stem.manifest.xml" "$stem".part.[0-9]*
-  mkdir "$work" || fail "$work cannot be made: another bundling may be going on, or have been cut off"
   key=$(openssl rand -hex 16) && iv=$(openssl rand -hex 16) || fail 'openssl gives no random key'
 
   echo "Bundling $image (${option[arch]})..."
@@ -111,6 +110,7 @@ bundle_image() {
 # For the tools' EXIT traps.
 unfinished=
 remove_unfinished() {
+  [ -z "$fetched_certificate" ] || rm -f "$fetched_certificate"
   [ -z "$unfinished" ] || rm -rf "$unfinished.bundling" "$unfinished.manifest.xml" "$unfinished".part.[0-9]*
 }
 

@@ -3,7 +3,7 @@
 # Sources: "Signature Version 4 signing process" and "Signing and authenticating REST requests", S3 user guide.
 lib=${BASH_SOURCE[0]%/*}
 guest_endpoint=http://169.254.169.254:4566
-certificate_path=${KILN_EC2_CERTIFICATE:-/etc/ec2/amitools/cert-ec2.pem}
+installed_certificate=/etc/ec2/amitools/cert-ec2.pem
 answer_seconds=60
 transfer_seconds=600
 
@@ -50,14 +50,16 @@ endpoint() {
   echo "${url%/}"
 }
 
-# Where the cloud's certificate lies: the installed one, or the one that the cloud hands out, kept for the next time.
-cloud_certificate() {
-  if [ ! -s "$certificate_path" ]; then
-    mkdir -p "${certificate_path%/*}" && request GET /_kiln/certificate '' "$certificate_path.new" ||
-      fail "the cloud's certificate could not be fetched from $(endpoint)/_kiln/certificate ($answer); give it with --ec2cert"
-    mv "$certificate_path.new" "$certificate_path"
-  fi
-  echo "$certificate_path"
+# The cloud's certificate: the one that somebody installed, or what the cloud hands out now. That is not kept, because the
+# disk may wake up in another cloud.
+fetched_certificate=
+find_cloud_certificate() {
+  option[ec2cert]=$installed_certificate
+  [ ! -s $installed_certificate ] || return 0
+  fetched_certificate=$(mktemp) || exit 1
+  option[ec2cert]=$fetched_certificate
+  request GET /_kiln/certificate '' "$fetched_certificate" ||
+    fail "the cloud's certificate could not be fetched from $(endpoint)/_kiln/certificate ($answer); give it with --ec2cert"
 }
 
 # request METHOD PATH BODY-FILE OUTPUT-FILE [HEADER...]: one exchange on a connection of its own. Succeeds for an answer

@@ -76,8 +76,8 @@ inherit_metadata() {
 make_disk() {
   local blocks=$(((option[size] - root_start_mib) * mib / 4096))
   echo "Making a disk of ${option[size]} MiB..."
-  # Nobody else may read what this holds of everybody's files.
-  (umask 077 && : >"$1") || fail "nothing can be written in ${option[destination]}"
+  # Nobody else may read what this holds of everybody's files, or have put something else there.
+  (umask 077 && set -C && : >"$1") || fail "nothing can be written in ${option[destination]}"
   dd if="/dev/$root_disk" of="$1" bs=1M count=$root_start_mib status=none || fail 'the boot partition cannot be read'
   truncate -s $((option[size] * mib)) "$1" &&
     # As the builder makes it: zeros need no writing in a sparse file.
