@@ -6,6 +6,8 @@
  */
 import { Command, CommanderError } from 'commander'
 import { version } from '../lib/version.ts'
+import { addBundles } from './commands/bundle.ts'
+import { addCertificates } from './commands/cert.ts'
 import { addCheck } from './commands/check.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addDown } from './commands/down.ts'
@@ -34,7 +36,18 @@ export function kilnCommand(): Command {
     })
     .addHelpText('after', '\nOptions can also be given as the KILN_* variables that the commands name in their --help.')
   for (const add of [addServe, addDown, addStatus, addEnv, addDoctor, addTour]) add(program)
-  for (const add of [addImages, addInstances, addVolumes, addSnapshots, addKeys, addCheck, addGc]) add(program)
+  for (const add of [
+    addImages,
+    addInstances,
+    addVolumes,
+    addSnapshots,
+    addKeys,
+    addBundles,
+    addCertificates,
+    addCheck,
+    addGc,
+  ])
+    add(program)
   return program
 }
 

@@ -90,6 +90,11 @@ export function readImageId(text: string): string {
   throw new InvalidArgumentError("An image is ami- and 17 hexadecimal digits; 'kiln image list' lists them.")
 }
 
+export function readInstanceId(text: string): string {
+  if (/^i-[0-9a-f]{17}$/.test(text)) return text
+  throw new InvalidArgumentError("An instance is i- and 17 hexadecimal digits; 'kiln instance list' lists them.")
+}
+
 export function readSnapshotId(text: string): string {
   if (/^snap-[0-9a-f]{17}$/.test(text)) return text
   throw new InvalidArgumentError(

@@ -14,6 +14,7 @@ export function signatureHeaders(
   request: SignedRequest & { body: Uint8Array },
   key: SigningKey,
   nowMs: number,
+  { pathAsSent = false }: { pathAsSent?: boolean } = {},
 ): Record<'x-amz-date' | 'authorization', string> {
   const timestamp = new Date(nowMs).toISOString().replace(/[-:]|\.\d{3}/g, '')
   const scope: CredentialScope = { ...key, date: timestamp.slice(0, 8) }
@@ -21,7 +22,7 @@ export function signatureHeaders(
   const signedHeaders = headers.map(([name]) => name.toLowerCase()).sort()
   const canonical = canonicalRequest(
     { ...request, headers },
-    { signedHeaders, payloadHash: sha256Hex(request.body), pathAsSent: false },
+    { signedHeaders, payloadHash: sha256Hex(request.body), pathAsSent },
   )
   const signature = hmac(signingKey(key.secret, scope), stringToSign(timestamp, scope, canonical)).toString('hex')
   return {
