@@ -4,6 +4,7 @@ import { systemClock } from '../lib/clock.ts'
 import { bundleTaskTests } from './bundle-tasks.suite.ts'
 import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
+import { instanceStoreTests } from './instance-store.suite.ts'
 import type { Instance } from './instances.ts'
 import type { OperationRow } from './operations.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
@@ -282,6 +283,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
 
     volumeTests(() => state)
     transferTests(() => state)
+    instanceStoreTests(() => state)
     storedImageTaskTests(() => state)
     bundleTaskTests(() => state)
     volumeFeatureTests(() => state)
