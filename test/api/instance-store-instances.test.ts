@@ -209,6 +209,18 @@ describe('ephemeral disks of an EBS-backed instance', () => {
     await terminate(id)
   })
 
+  test('are there once, where the request maps them, when the image maps them too', async () => {
+    const BlockDeviceMappings = [{ DeviceName: '/dev/sdh', VirtualName: 'ephemeral0' }]
+    const id = await running({ BlockDeviceMappings })
+    const rows = await served().deps.state.instanceDisks.of([id])
+    expect(rows.map(({ virtualName, deviceName }) => [virtualName, deviceName]).sort()).toEqual([
+      ['ephemeral0', '/dev/sdh'],
+      ['ephemeral1', '/dev/sdc'],
+      ['root', '/dev/sda1'],
+    ])
+    await terminate(id)
+  })
+
   test('are there without a mapping where they are behind NVMe', async () => {
     const [seed] = (await served().deps.state.images.list('eu-west-1', { accountId })).items.filter(
       ({ rootDeviceType }) => rootDeviceType === 'ebs',

@@ -179,7 +179,9 @@ function ephemeralDisks(
   const names = Array.from({ length: storage.count }, (_, index) => `ephemeral${index}`)
   // What the type has not is left out, as on EC2.
   const wished = mapped.filter(({ virtualName }) => virtualName !== null && names.includes(virtualName))
-  const disks = wished.map(({ virtualName, deviceName }) => ({ virtualName: virtualName!, deviceName }))
+  // A disk is there once, where it was mapped last: the request's mapping comes after the image's.
+  const devices = new Map(wished.map(({ virtualName, deviceName }) => [virtualName!, deviceName]))
+  const disks = [...devices].map(([virtualName, deviceName]) => ({ virtualName, deviceName }))
   if (!storage.isNvme) return disks
   const missing = names.filter((name) => !disks.some(({ virtualName }) => virtualName === name))
   return [...disks, ...missing.map((virtualName) => ({ virtualName, deviceName: nvmeNameOf(virtualName) }))]
