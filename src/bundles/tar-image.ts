@@ -13,6 +13,8 @@ const sparseInHeader = 4
 const sparseInExtension = 21
 const sparseMax = 1_000_000
 const longNameMaxBytes = 64 * 1024
+/** One for the name, one for the target of a link; a few more harm nobody. */
+const longNamesMax = 4
 
 interface Extent {
   start: number
@@ -69,7 +71,7 @@ export function archiveAround(name: string, sizeBytes: number): { before: Buffer
 }
 
 async function readHeader(stream: ByteReader): Promise<Member> {
-  for (;;) {
+  for (let longNames = 0; ; longNames += 1) {
     const header = await stream.exactly(blockBytes)
     if (checksumOf(header) !== Number.parseInt(header.toString('latin1', 148, 156), 8)) {
       throw new BadBundle('what was decrypted holds no tar archive')
@@ -78,7 +80,8 @@ async function readHeader(stream: ByteReader): Promise<Member> {
     const type = String.fromCharCode(header[156]!)
     if (type === 'L' || type === 'K') {
       // A long name comes before the member that has it. What the image is called does not matter.
-      if (size > longNameMaxBytes) throw new BadBundle('the archive has a name that is too long')
+      if (size > longNameMaxBytes || longNames === longNamesMax)
+        throw new BadBundle('the archive has a name that is too long, or too many of them')
       await stream.exactly(size + padding(size))
       continue
     }
@@ -94,7 +97,10 @@ async function readSparse(stream: ByteReader, header: Buffer, storedBytes: numbe
   let isExtended = header[482] === 1
   while (isExtended) {
     const more = await stream.exactly(blockBytes)
-    extents.push(...extentsIn(more, 0, sparseInExtension))
+    const found = extentsIn(more, 0, sparseInExtension)
+    // A block without any would let a small bundle unpack to blocks without end.
+    if (found.length === 0) throw new BadBundle('the archive has a list of holes with nothing in it')
+    extents.push(...found)
     isExtended = more[504] === 1
     if (extents.length > sparseMax) throw new BadBundle('the archive has too many holes')
   }
