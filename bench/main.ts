@@ -4,6 +4,7 @@
  */
 import { parseArgs, styleText } from 'node:util'
 import { benchBlocks } from './blocks/blocks.ts'
+import { benchBundles } from './bundles.ts'
 import { benchImageSize } from './image-size.ts'
 import { benchLogin } from './login.ts'
 import type { Bench } from './report.ts'
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, Bench>> = {
   login: benchLogin,
   'image-size': benchImageSize,
   blocks: benchBlocks,
+  bundles: benchBundles,
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })

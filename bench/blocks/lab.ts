@@ -104,7 +104,7 @@ export async function flushed(path: string): Promise<void> {
 }
 
 /** Noise and text in turns of 8 MiB. The text packs to about a third, as programs and documents do. */
-async function writeData(path: string): Promise<void> {
+export async function writeData(path: string): Promise<void> {
   const file = await open(path, 'w')
   const chunk = Buffer.alloc(8 * mibBytes)
   try {
