@@ -56,6 +56,10 @@ const requests: [operation: string, input: object, shown?: Record<string, string
   ['CopyImage', { SourceRegion: 'us-east-1', SourceImageId: 'ami-1', Name: 'tour-with-file' }],
   ['DeregisterImage', { ImageId: 'ami-1' }],
   ['DescribeVolumes', {}],
+  ['DescribeInstanceTypes', { Filters: [{ Name: 'instance-storage-supported', Values: ['true'] }] }],
+  ['RegisterImage', { Name: 'tour-golden', ImageLocation: 'tour-images/golden/golden.manifest.xml' }],
+  ['CreateVolume', { AvailabilityZone: 'us-east-1a', Size: 1 }],
+  ['AttachVolume', { VolumeId: 'vol-1', InstanceId: 'i-1', Device: '/dev/sdf' }],
 ]
 
 describe.skipIf(!hasAws)(`lines of the tour${hasAws ? '' : ' (skipped: there is no aws; Debian: awscli)'}`, () => {

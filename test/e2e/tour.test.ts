@@ -4,10 +4,17 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { describePresence, presenceOf } from '../../src/cli/leftovers.ts'
-import { steps } from '../../src/cli/tour/steps.ts'
+import { instanceStore } from '../../src/cli/tour/instance-store.ts'
+import { lifeOfAnImage } from '../../src/cli/tour/steps.ts'
 import { defaultHome, homeAt } from '../../src/lib/home.ts'
 import { run } from '../../src/lib/programs.ts'
 import { cleanEnvironment, kilnProgram } from './support/kiln.ts'
+
+function expectAllSteps(shown: string, steps: readonly { title: string }[]): void {
+  for (const [index, { title }] of steps.entries()) expect(shown).toContain(`${index + 1}  ${title}\n`)
+  expect(shown.match(/^ {4}✓ /gm)).toHaveLength(steps.length)
+  expect(shown).toMatch(new RegExp(`\n✓ All ${steps.length} steps in \\d.* s\\.\n$`))
+}
 
 describe('kiln tour', () => {
   /** Where the tour makes its home and whatever else; nobody else's tour does. */
@@ -22,15 +29,23 @@ describe('kiln tour', () => {
 
   test('walks the whole life of an image on real machines, and leaves nothing', { timeout: 900_000 }, async () => {
     const shown = await run(kilnProgram, ['tour'], { env, timeoutMs: 880_000 })
-    for (const [index, { title }] of steps.entries()) expect(shown).toContain(`${index + 1}  ${title}\n`)
-    expect(shown.match(/^ {4}✓ /gm)).toHaveLength(steps.length)
-    expect(shown).toMatch(new RegExp(`\n✓ All ${steps.length} steps in \\d.* s\\.\n$`))
+    expectAllSteps(shown, lifeOfAnImage.steps)
 
     const texts = [...shown.matchAll(/"(kiln tour [0-9a-f]{8})"/g)].map(([, text]) => text)
     expect(texts.length).toBeGreaterThanOrEqual(3)
     expect(new Set(texts).size).toBe(1)
     expect(shown).toContain('(InvalidAMIID.Unavailable)')
     expect(shown).toMatch(/\n {5}\$ aws ec2 run-instances --image-id ami-[0-9a-f]{17} .*--count 2\n/)
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test('walks the instance store, compares what it measured, and leaves nothing', { timeout: 900_000 }, async () => {
+    const shown = await run(kilnProgram, ['tour', 'instance-store'], { env, timeoutMs: 880_000 })
+    expectAllSteps(shown, instanceStore.steps)
+    expect(shown).toMatch(/'sudo -i -n ec2-bundle-vol .*'\n/)
+    expect(shown).toContain('StopInstances answers UnsupportedOperation')
+    expect(shown.match(/launch to login: \d/g)).toHaveLength(2)
+    expect(shown).toContain('$72.00 a month')
     expect(await readdir(folder)).toEqual([])
   })
 

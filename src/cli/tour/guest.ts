@@ -24,15 +24,23 @@ export function sshLine(login: Login, command: string): string {
   return ['ssh', ...words(login), quoted(command)].join(' ')
 }
 
-/** What the command printed. Waits for the guest to take logins; throws when the command fails. */
-export async function inGuest(login: Login, command: string, signal: AbortSignal): Promise<string> {
+/**
+ * What the command printed, `input` being its standard input. Waits for the guest to take logins; throws when the command
+ * fails or takes longer than `timeoutMs`.
+ */
+export async function inGuest(
+  login: Login,
+  command: string,
+  signal: AbortSignal,
+  { input, timeoutMs = 30_000 }: { input?: string; timeoutMs?: number } = {},
+): Promise<string> {
   const batch = ['-o', 'BatchMode=yes', '-o', 'ConnectTimeout=10']
   let lastFailure = ''
   const output = await waitFor(
     systemClock,
     async () => {
       try {
-        return await run('ssh', [...batch, ...words(login), command], { timeoutMs: 30_000, signal })
+        return await run('ssh', [...batch, ...words(login), command], { timeoutMs, signal, input })
       } catch (error) {
         signal.throwIfAborted()
         if (!(error instanceof ProgramError) || error.exitCode !== noConnection) throw error

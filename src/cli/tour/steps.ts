@@ -2,17 +2,22 @@
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Ec2Error } from '../client.ts'
-import { describePresence, namespacesAlive, presenceOf } from '../leftovers.ts'
-import type { Login } from './guest.ts'
-import { boots, freshInstance, imageAvailable, launch, type Machine, openDoor, terminated } from './moves.ts'
+import {
+  boots,
+  type Doors,
+  imageAvailable,
+  launch,
+  login,
+  type Machine,
+  openDoor,
+  stopped,
+  terminated,
+} from './moves.ts'
 import { regions, type Tour, uniqueText } from './tour.ts'
+import { everythingDown, keyAndDoor, ownKiln, type Step, type Walk } from './walk.ts'
 
 /** What steps hand on; each reads only what those before it wrote. */
-export interface Seen {
-  keyPath: string
-  publicKey: string
-  /** The key pair's and the security group's ids, by region. */
-  groups: Record<string, string>
+interface Seen extends Doors {
   /** The public image, the one registered from its snapshot, the one made of an instance, and that one's copy. */
   base: { id: string; rootDevice: string; snapshotId: string }
   registeredId: string
@@ -27,24 +32,13 @@ export interface Seen {
   text: string
 }
 
-export interface Step {
-  title: string
-  run(tour: Tour, seen: Seen): Promise<string>
-}
-
 const file = '/home/ec2-user/tour.txt'
 const configuration = '/home/ec2-user/configured.txt'
 const otherSizeGib = 3
 const userData = `#!/bin/sh\necho configured by user data > ${configuration}\n`
 
-export const steps: readonly Step[] = [
-  {
-    title: 'A Kiln of its own, in a throw-away home',
-    async run(tour) {
-      const { url, pid } = await tour.startDaemon()
-      return `It answers at ${url} (process ${pid}).`
-    },
-  },
+const steps: readonly Step<Seen>[] = [
+  ownKiln,
   {
     title: 'The image to begin with',
     async run(tour, seen) {
@@ -56,23 +50,7 @@ export const steps: readonly Step[] = [
       return `${image.ImageId} is ${image.Name}, ${root.Ebs!.VolumeSize} GiB in snapshot ${root.Ebs!.SnapshotId}.`
     },
   },
-  {
-    title: 'A key to log in with, and a door for it',
-    async run(tour, seen) {
-      seen.keyPath = join(tour.home.root, 'tour.pem')
-      const wish = { KeyName: 'tour', KeyType: 'ed25519' } as const
-      const rest = `--query KeyMaterial --output text > ${seen.keyPath} && chmod 600 ${seen.keyPath}`
-      const { KeyMaterial: key, KeyFingerprint: fingerprint } = await tour.call(regions.first, 'CreateKeyPair', wish, {
-        rest,
-      })
-      await writeFile(seen.keyPath, key!, { mode: 0o600 })
-      const described = { KeyNames: ['tour'], IncludePublicKey: true }
-      const { KeyPairs: [pair] = [] } = await tour.call(regions.first, 'DescribeKeyPairs', described)
-      seen.publicKey = pair!.PublicKey!
-      seen.groups = { [regions.first]: await openDoor(tour, regions.first) }
-      return `Key ${fingerprint}; security group ${seen.groups[regions.first]} lets port 22 in.`
-    },
-  },
+  keyAndDoor,
   {
     title: 'Two instances from one image',
     async run(tour, seen) {
@@ -129,9 +107,7 @@ export const steps: readonly Step[] = [
     async run(tour, seen) {
       const [{ id, address: before }] = seen.pair
       await tour.call(regions.first, 'StopInstances', { InstanceIds: [id] })
-      await tour.wait(regions.first, 'instance-stopped', ['DescribeInstances', { InstanceIds: [id] }], (answer) =>
-        freshInstance(answer)?.State?.Name === 'stopped' ? true : undefined,
-      )
+      await stopped(tour, regions.first, id)
       await tour.call(regions.first, 'StartInstances', { InstanceIds: [id] })
       const [machine] = await boots(tour, regions.first, [id])
       seen.pair[0] = machine!
@@ -229,20 +205,13 @@ export const steps: readonly Step[] = [
       return `${kept} was the root of ${seen.other.id}; the other volumes went with their instances.`
     },
   },
-  {
-    title: 'Everything down',
-    async run(tour) {
-      const before = presenceOf(tour.home)
-      await tour.down()
-      const left = describePresence({ ...presenceOf(tour.home), namespaces: namespacesAlive(before.namespaces) })
-      if (left) throw new Error(`something is left: ${left}`)
-      const { processes, namespaces } = before
-      return `Processes: ${processes.length} before, none now; network namespaces: ${namespaces.length} before, none now; no mounts.`
-    },
-  },
+  everythingDown,
 ]
 
-const login = (seen: Seen, { address }: Machine): Login => ({ address, keyPath: seen.keyPath })
+export const lifeOfAnImage: Walk<Seen> = {
+  heading: 'The life of a machine image, on real virtual machines',
+  steps,
+}
 
 async function findFile(tour: Tour, seen: Seen, machine: Machine): Promise<void> {
   const found = await tour.ssh(login(seen, machine), `cat ${file}`)

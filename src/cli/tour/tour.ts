@@ -11,7 +11,8 @@ import type { DaemonPage } from '../../server.ts'
 import { credentialsFor, Ec2Client, type InputOf, type OperationName, type OutputOf } from '../client.ts'
 import { findDaemon } from '../daemon.ts'
 import { typedName } from '../render.ts'
-import { awsLine, type LineOptions } from './command-line.ts'
+import { Services } from '../services.ts'
+import { awsLine, type LineOptions, quoted } from './command-line.ts'
 import { inGuest, type Login, sshLine } from './guest.ts'
 
 const main = fileURLToPath(new URL(`../main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url))
@@ -90,16 +91,16 @@ export class Tour {
     const words = ['down', '--all', '--home', this.home.root]
     this.#show(`${typedName} ${words.join(' ')}`)
     this.#daemon = undefined
-    return this.#runDown(words)
+    return this.#run(words)
   }
 
   /** Ends and removes everything, also after a failure half-way. */
   async cleanUp(): Promise<void> {
-    await this.#runDown(['down', '--all', '--home', this.home.root])
+    await this.#run(['down', '--all', '--home', this.home.root])
     await rm(this.home.root, { recursive: true, force: true })
   }
 
-  #runDown(words: readonly string[]): Promise<string> {
+  #run(words: readonly string[]): Promise<string> {
     const timeoutMs = downWithinMs
     return run(process.execPath, [...process.execArgv, main, ...words], { timeoutMs, env: environment() })
   }
@@ -157,9 +158,48 @@ export class Tour {
   }
 
   /** A command in a guest, shown as the SSH line; what it printed. */
-  ssh(login: Login, command: string): Promise<string> {
+  ssh(login: Login, command: string, options: { timeoutMs?: number } = {}): Promise<string> {
     this.#show(sshLine(login, command))
-    return inGuest(login, command, this.signal)
+    return inGuest(login, command, this.signal, options)
+  }
+
+  /** Repeats a command in a guest that may be away, until it prints what `done` takes. */
+  async sshUntil(login: Login, command: string, done: (printed: string) => boolean, withinMs: number): Promise<void> {
+    this.#show(sshLine(login, command))
+    const ask = () => inGuest(login, command, this.signal).catch(() => undefined)
+    const found = await waitFor(
+      systemClock,
+      async () => {
+        const printed = await ask()
+        this.signal.throwIfAborted()
+        return printed !== undefined && done(printed) ? printed : undefined
+      },
+      { everyMs: pollMs, timeoutMs: withinMs, signal: this.signal },
+    )
+    if (found === undefined) throw new Error(`'${command}' did not change within ${withinMs / 1000} s`)
+  }
+
+  /** A file of the host's, given to a command in a guest. */
+  async sshWith(login: Login, path: string, command: string): Promise<void> {
+    this.#show(`${sshLine(login, command)} < ${quoted(path)}`)
+    await inGuest(login, command, this.signal, { input: await readFile(path, 'utf8') })
+  }
+
+  /** A `kiln` command on the home; what it printed. */
+  async kiln(...words: string[]): Promise<string> {
+    const all = [...words, '--home', this.home.root, '--account', accountId]
+    this.#show([typedName, ...all].map(quoted).join(' '))
+    return (await this.#run(all)).trim()
+  }
+
+  async makeBucket(bucket: string): Promise<void> {
+    this.#show(`aws s3 mb s3://${bucket}`)
+    await new Services(this.#daemon!, { region: regions.first, account: accountId }).ensureBucket(bucket)
+  }
+
+  /** Shows a line for what the caller does by itself. */
+  show(line: string): void {
+    this.#show(line)
   }
 
   #client(region: string): Ec2Client {
