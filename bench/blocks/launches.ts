@@ -30,7 +30,9 @@ export async function benchLaunches(say: (line: string) => void): Promise<void> 
   const ec2 = new EC2Client({ endpoint: kiln.url, region: 'us-east-1', credentials })
   try {
     const image = await buildKilnLinux({ cacheDir: homeAt(defaultHome()).cacheDir })
-    const { Images: images } = await ec2.send(new DescribeImagesCommand({ Owners: ['amazon'] }))
+    const { Images: images } = await ec2.send(
+      new DescribeImagesCommand({ Owners: ['amazon'], Filters: [{ Name: 'root-device-type', Values: ['ebs'] }] }),
+    )
     const bytes: number[] = []
     let copies = 0
     const [ms] = await compare(say, [

@@ -405,7 +405,7 @@ const ofImages: Case[] = [
   ['RegisterImage', () => registered({ VirtualizationType: 'x' }), 'InvalidParameterValue', 'VirtualizationType'],
   ['RegisterImage', () => registered({ SriovNetSupport: 'x' }), 'InvalidParameterValue', 'SriovNetSupport'],
   ['RegisterImage', () => registered({ TpmSupport: 'v2.0' }), 'UnsupportedOperation', 'TpmSupport'],
-  ['RegisterImage', () => registered({ ImageLocation: 'bucket/x' }), 'UnsupportedOperation', 'ImageLocation'],
+  ['RegisterImage', () => registered({ ImageLocation: 'nowhere' }), 'InvalidManifest', 'ImageLocation'],
   [
     'RegisterImage',
     () => registered({ BlockDeviceMappings: [{ DeviceName: '/dev/xvda', Ebs: { SnapshotId: nowhere('snap') } }] }),

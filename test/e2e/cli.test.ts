@@ -88,7 +88,10 @@ describe('the kiln command on a home with simulated machines', () => {
 
   test('images, an instance and its volume, as people and as programs see them', async () => {
     const images = await json(kiln.command('image', 'list', '--owner', 'amazon', '--json'))
-    expect(images).toEqual([expect.objectContaining({ Name: expect.stringMatching(/^kiln-linux-.*-x86_64-ebs$/) })])
+    expect(images).toMatchObject([
+      { Name: expect.stringMatching(/^kiln-linux-.*-x86_64-ebs$/), RootDeviceType: 'ebs' },
+      { Name: expect.stringMatching(/^kiln-linux-.*-x86_64-s3$/), RootDeviceType: 'instance-store' },
+    ])
     const [{ ImageId: imageId }] = images
     expect(await kiln.command('image', 'list')).toContain(imageId)
     expect(await kiln.command('image', 'list', '--owner', 'self')).toBe('No images in us-east-1.\n')
@@ -216,7 +219,7 @@ describe('kiln with --auth verify', () => {
     const key = await json(kiln.command('key', 'create', '--account', '444455556666', '--description', 'ci', '--json'))
     const env = { ...kiln.env, AWS_ACCESS_KEY_ID: key.id, AWS_SECRET_ACCESS_KEY: key.secret }
     const images = () => run(kilnProgram, ['image', 'list', '--json'], { env })
-    expect(JSON.parse(await images())).toHaveLength(1)
+    expect(JSON.parse(await images())).toHaveLength(2)
     expect(await kiln.command('key', 'list')).toMatch(`${key.id}  444455556666`)
 
     const wrong = run(kilnProgram, ['image', 'list'], { env: { ...env, AWS_SECRET_ACCESS_KEY: 'guess' } })

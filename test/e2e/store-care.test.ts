@@ -41,6 +41,7 @@ function clientIn(place: string): EC2Client {
   return new EC2Client({ endpoint: kiln.url, region: place, credentials })
 }
 
+const isEbsBacked = (image: { RootDeviceType: string }) => image.RootDeviceType === 'ebs'
 const json = async (...args: string[]) => JSON.parse(await kiln.command(...args, '--json'))
 
 /** How a command ended that was to fail; `said` is its standard error. */
@@ -111,7 +112,7 @@ test('a fresh home is whole, and has nothing to collect', async () => {
 })
 
 test('damage: the guest’s read fails, the log and the check say why, a repair brings it back; then the image goes to the byte', async () => {
-  const [{ ImageId: seed }] = await json('image', 'list', '--owner', 'amazon')
+  const seed = (await json('image', 'list', '--owner', 'amazon')).find(isEbsBacked).ImageId
   const maker = await launch(seed)
   await write(maker.volumeId, 'write -P 1 800M 3M', 'write -P 2 900M 512k')
   const before = await ec2.send(new CreateSnapshotCommand({ VolumeId: maker.volumeId }))

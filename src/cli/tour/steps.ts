@@ -43,7 +43,7 @@ const steps: readonly Step<Seen>[] = [
     title: 'The image to begin with',
     async run(tour, seen) {
       const { Images: images = [] } = await tour.call(regions.first, 'DescribeImages', { Owners: ['amazon'] })
-      const image = images.find((one) => one.Name?.startsWith('kiln-linux-'))
+      const image = images.find((one) => one.Name?.startsWith('kiln-linux-') && one.RootDeviceType === 'ebs')
       const root = image?.BlockDeviceMappings?.find((device) => device.DeviceName === image.RootDeviceName)
       if (!image || !root) throw new Error('there is no public image whose name begins with kiln-linux-')
       seen.base = { id: image.ImageId!, rootDevice: image.RootDeviceName!, snapshotId: root.Ebs!.SnapshotId! }
