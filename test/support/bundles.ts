@@ -1,9 +1,9 @@
 /** Bundles in a bucket of the cloud under test: made as the tools of the format do, and put there by the official client. */
-import { randomBytes } from 'node:crypto'
+import { createCipheriv, createHash, randomBytes } from 'node:crypto'
 import { CreateBucketCommand, PutObjectCommand, type S3Client } from '@aws-sdk/client-s3'
-import { createBundle } from '../../src/bundles/bundle.ts'
+import { createBundle, sealManifest } from '../../src/bundles/bundle.ts'
 import { createIdentity, type Identity, readPrivateKey } from '../../src/bundles/identity.ts'
-import type { BundleManifest } from '../../src/bundles/manifest.ts'
+import { type BundleManifest, type BundlePart, partBytes } from '../../src/bundles/manifest.ts'
 
 export interface MadeBundle {
   manifest: BundleManifest
@@ -68,4 +68,32 @@ export async function putBundle(
   for (const [filename, bytes] of parts) await put(filename, bytes)
   await put(`${manifest.image.name}.manifest.xml`, document)
   return `${bucket}/${prefix}/${manifest.image.name}.manifest.xml`
+}
+
+/** A bundle around any packed bytes: digests of parts, keys and signature are right, what it says of itself need not be. */
+export function bundleAround(
+  packed: Buffer,
+  about: { sizeBytes: number; digestSha1: string; accountId: string; signer: Identity; cloudCertificate: string },
+): MadeBundle {
+  const key = { key: randomBytes(16), iv: randomBytes(16) }
+  const cipher = createCipheriv('aes-128-cbc', key.key, key.iv)
+  const sealed = Buffer.concat([cipher.update(packed), cipher.final()])
+  const parts = new Map<string, Buffer>()
+  const listed: BundlePart[] = []
+  for (let at = 0, index = 0; at < sealed.length; at += partBytes, index += 1) {
+    const bytes = sealed.subarray(at, at + partBytes)
+    const filename = `image.part.${String(index).padStart(2, '0')}`
+    parts.set(filename, bytes)
+    listed.push({ index, filename, digestSha1: createHash('sha1').update(bytes).digest('hex') })
+  }
+  const { sizeBytes, digestSha1, accountId: user, signer } = about
+  const made = sealManifest(
+    { name: 'image', digestSha1, sizeBytes, bundledSizeBytes: sealed.length, parts: listed },
+    {
+      ...{ user, key, architecture: 'x86_64', bundler: { name: 'test', version: '1', release: '0' } },
+      ...{ userCertificatePem: signer.certificate, cloudCertificatePem: about.cloudCertificate },
+      signingKey: readPrivateKey(signer.privateKey),
+    },
+  )
+  return { ...made, parts }
 }
