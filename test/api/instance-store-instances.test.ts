@@ -1,6 +1,6 @@
 /** Instances whose root lies in the instance store, and ephemeral disks, on simulated machines with real files. */
 import { existsSync } from 'node:fs'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   AttachVolumeCommand,
@@ -133,6 +133,41 @@ describe('an instance whose root comes out of a bundle', () => {
     await served().machines.pressPowerButton(id)
     await inState(id, 'terminated')
     expect(existsSync(join(store(), id))).toBe(false)
+  })
+
+  test('ends when its machine dies, or does not come up again', async () => {
+    const died = await running()
+    await served().machines.faults.vanish(died)
+    await inState(died, 'terminated')
+    expect((await described(died)).StateReason).toEqual({
+      Code: 'Server.InternalError',
+      Message: 'Server.InternalError: the virtual machine ended unexpectedly',
+    })
+    const lost = await running()
+    await rm(join(store(), lost, 'base.raw'))
+    await ec2().send(new RebootInstancesCommand({ InstanceIds: [lost] }))
+    await inState(lost, 'terminated')
+    expect((await described(lost)).StateReason).toEqual({
+      Code: 'Server.InternalError',
+      Message: 'Server.InternalError: power-on: the root in the instance store is missing',
+    })
+    expect(existsSync(join(store(), lost))).toBe(false)
+  })
+
+  test('ends at once when it is terminated while its root is fetched, and those who wait for that root fetch it', async () => {
+    const { locks } = served().deps
+    const held = Promise.withResolvers<void>()
+    const busy = locks.hold(`bundle:${imageId}`, () => held.promise)
+    const [one, two] = await launch({ MaxCount: 2 })
+    const [ended, waiting] = [one!.InstanceId!, two!.InstanceId!]
+    await terminate(ended)
+    expect(existsSync(join(store(), ended))).toBe(false)
+    expect((await described(waiting)).State!.Name).toBe('pending')
+    held.resolve()
+    await busy
+    await inState(waiting, 'running')
+    await terminate(waiting)
+    expect(await readdir(join(store(), 'images'))).toEqual([])
   })
 
   test('has volumes beside its root, which outlive it', async () => {

@@ -73,12 +73,13 @@ export class InstanceDisks {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     const base = join(folder, baseFile)
     if (existsSync(base)) return
-    await this.#deps.locks.hold(`bundle:${instance.imageId}`, async () => {
+    const takeRoot = async () => {
       const unpacked = await this.#unpack(instance.imageId, options)
       await link(unpacked, base).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error
       })
-    })
+    }
+    await this.#deps.locks.hold(`bundle:${instance.imageId}`, takeRoot, options.signal)
     await flush(folder)
   }
 
@@ -110,6 +111,8 @@ export class InstanceDisks {
     const { state, locks } = this.#deps
     await this.discard(id)
     await state.instanceDisks.removeOf(id)
+    // Looked at before, too: nobody waits here while another instance fetches the same root.
+    if ((await state.instanceDisks.rootedOn(imageId)).length > 0) return
     await locks.hold(`bundle:${imageId}`, async () => {
       if ((await state.instanceDisks.rootedOn(imageId)).length > 0) return
       await rm(this.#unpackedPath(imageId), { force: true })

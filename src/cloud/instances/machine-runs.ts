@@ -14,6 +14,7 @@ import type { VolumeDisks } from '../volumes/volume-disks.ts'
 import { instanceTypes, machineSize } from './instance-types.ts'
 import { keyReason } from './key-reason.ts'
 import { enqueueStop } from './stop-operation.ts'
+import { enqueueTermination } from './terminate-operation.ts'
 
 const pollMs = 50
 const pressAgainMs = 3000
@@ -122,7 +123,7 @@ export class MachineRuns {
     })
   }
 
-  /** Ends what {@link betweenRuns} could not finish: the instance runs again, or stops with the reason. */
+  /** Ends what {@link betweenRuns} could not finish: the instance runs again, or ends its run with the reason. */
   async letGo(instanceId: string, holder: string): Promise<void> {
     await this.#deps.locks.hold(instanceId, async () => {
       const instance = await this.#deps.state.instances.get(instanceId)
@@ -134,7 +135,7 @@ export class MachineRuns {
     })
   }
 
-  /** The instance stops, and says why it did not come up again. */
+  /** The instance stops, or ends if it cannot be stopped, and says why it did not come up again. */
   async #stopWith(instance: Instance, error: unknown): Promise<void> {
     const { state, operations, log } = this.#deps
     log.error({ err: error, instance: instance.id }, 'the instance did not come up again')
@@ -144,8 +145,11 @@ export class MachineRuns {
       stateTransitionReason: 'Server.InternalError',
     }
     await state.transaction(async (tx) => {
-      if (!(await tx.instances.move(instance.id, ['running'], { ...reason, state: 'stopping' }))) return
-      await enqueueStop(this.#deps, tx, instance, { force: true })
+      const terminates = instance.rootDeviceType === 'instance-store'
+      const next = terminates ? 'shutting-down' : 'stopping'
+      if (!(await tx.instances.move(instance.id, ['running'], { ...reason, state: next }))) return
+      if (terminates) await enqueueTermination(this.#deps, tx, instance)
+      else await enqueueStop(this.#deps, tx, instance, { force: true })
     })
     operations.wake()
   }

@@ -44,6 +44,7 @@ async function followMachine(deps: CloudDeps, instance: Instance): Promise<void>
   const status = await deps.machines.inspect(instance.id)
   if (status.state === 'running' || status.state === 'paused') return
   const isGuests = status.state === 'shutdown'
+  const isBundled = instance.rootDeviceType === 'instance-store'
   const reason: Partial<Instance> = isGuests
     ? {
         stateReasonCode: 'Client.InstanceInitiatedShutdown',
@@ -52,11 +53,10 @@ async function followMachine(deps: CloudDeps, instance: Instance): Promise<void>
       }
     : {
         stateReasonCode: 'Server.InternalError',
-        stateReasonMessage: 'Server.InternalError: the virtual machine ended unexpectedly; start the instance again',
+        stateReasonMessage: `Server.InternalError: the virtual machine ended unexpectedly${isBundled ? '' : '; start the instance again'}`,
         stateTransitionReason: 'Server.InternalError',
       }
-  const terminates =
-    instance.rootDeviceType === 'instance-store' || (isGuests && instance.shutdownBehavior === 'terminate')
+  const terminates = isBundled || (isGuests && instance.shutdownBehavior === 'terminate')
   const moved = await deps.state.transaction(async (tx) => {
     if ((await tx.instances.get(instance.id))?.heldBy !== null) return false
     const next = terminates ? 'shutting-down' : 'stopping'
