@@ -170,6 +170,28 @@ describe('an instance whose root comes out of a bundle', () => {
     expect(await readdir(join(store(), 'images'))).toEqual([])
   })
 
+  test('leaves nothing when it is terminated while its bundle is read', async () => {
+    const { objects } = served().deps
+    const read = objects.read.bind(objects)
+    // A store that gives nothing of a part, and does not end.
+    objects.read = async function* (region, name, range) {
+      while (range.end - range.start > 512 * 1024) {
+        await systemClock.sleep(10)
+        yield Buffer.alloc(0)
+      }
+      yield* read(region, name, range)
+    }
+    try {
+      const [instance] = await launch()
+      await until(async () => existsSync(join(store(), 'images', `${imageId}.raw.new`)))
+      await terminate(instance!.InstanceId!)
+    } finally {
+      objects.read = read
+    }
+    expect(await readdir(store())).toEqual(['images'])
+    expect(await readdir(join(store(), 'images'))).toEqual([])
+  })
+
   test('has volumes beside its root, which outlive it', async () => {
     const id = await running({
       BlockDeviceMappings: [{ DeviceName: '/dev/sdf', Ebs: { VolumeSize: 1, DeleteOnTermination: false } }],
