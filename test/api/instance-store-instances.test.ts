@@ -11,6 +11,7 @@ import {
   DescribeInstanceTypesCommand,
   DescribeVolumesCommand,
   type Instance,
+  ModifyInstanceAttributeCommand,
   RebootInstancesCommand,
   RegisterImageCommand,
   RunInstancesCommand,
@@ -288,6 +289,36 @@ describe('ephemeral disks of an EBS-backed instance', () => {
       ['ephemeral1', 300e9],
       ['ephemeral0', 300e9],
     ])
+    await terminate(id)
+  })
+
+  test('follow the type that the instance is started with', async () => {
+    const [seed] = (await served().deps.state.images.list('eu-west-1', { accountId })).items.filter(
+      ({ rootDeviceType }) => rootDeviceType === 'ebs',
+    )
+    const BlockDeviceMappings = [
+      { DeviceName: '/dev/sdb', VirtualName: 'ephemeral0' },
+      { DeviceName: '/dev/sdc', VirtualName: 'ephemeral1' },
+    ]
+    const id = await running({ ImageId: seed!.id, BlockDeviceMappings })
+    const disksOf = async (type: string) => {
+      await ec2().send(new StopInstancesCommand({ InstanceIds: [id] }))
+      await inState(id, 'stopped')
+      await ec2().send(new ModifyInstanceAttributeCommand({ InstanceId: id, InstanceType: { Value: type } }))
+      await ec2().send(new StartInstancesCommand({ InstanceIds: [id] }))
+      await inState(id, 'running')
+      const files = (await readdir(store())).includes(id) ? (await readdir(join(store(), id))).sort() : []
+      const rows = await served().deps.state.instanceDisks.of([id])
+      expect(rows.map(({ virtualName }) => `${virtualName}.qcow2`).sort()).toEqual(files)
+      return rows.map((row) => [row.virtualName, row.deviceName, row.sizeBytes, row.slot])
+    }
+    expect(await disksOf('m1.small')).toEqual([['ephemeral0', '/dev/sdb', 160e9, 23]])
+    expect(await disksOf('m5d.4xlarge')).toEqual([
+      ['ephemeral1', '/dev/nvme2n1', 300e9, 22],
+      ['ephemeral0', '/dev/sdb', 300e9, 23],
+    ])
+    expect(await disksOf('m1.large')).toEqual([['ephemeral0', '/dev/sdb', 420e9, 23]])
+    expect(await disksOf('t3.micro')).toEqual([])
     await terminate(id)
   })
 

@@ -14,10 +14,11 @@ import { OperationFailure } from '../../operations/operation.ts'
 import type { Image } from '../../state/images.ts'
 import type { InstanceDisk } from '../../state/instance-disks.ts'
 import type { Instance } from '../../state/instances.ts'
+import type { Repositories } from '../../state/state.ts'
 import type { Device } from '../block-devices.ts'
 import type { Bundles } from '../bundles/bundles.ts'
 import type { CloudDeps } from '../deps.ts'
-import type { InstanceStorage } from '../instances/instance-types.ts'
+import { type InstanceStorage, instanceTypes } from '../instances/instance-types.ts'
 import type { MachineDisk } from '../ports.ts'
 import { writeSparse } from '../transfers/sparse-file.ts'
 import { firstLayer, layersOfRoot } from './root-layers.ts'
@@ -29,6 +30,12 @@ const gigabyte = 1e9
 /** Below the folder of the instance store; no instance is called so. */
 const imagesFolder = 'images'
 export const baseFile = 'base.raw'
+
+/** From the last slot down, so that volumes find theirs where they always do; the first is the root's. */
+const slotsFromAbove = Array.from(
+  { length: limits.disksPerInstance - 1 },
+  (_, index) => limits.disksPerInstance - 1 - index,
+)
 
 export interface PrepareOptions {
   signal: AbortSignal
@@ -56,15 +63,37 @@ export class InstanceDisks {
     storage: InstanceStorage | null,
   ): InstanceDisk[] {
     const row = (virtualName: string, deviceName: string, slot: number, sizeBytes: number): InstanceDisk => {
-      const id = `AWS-${this.#deps.random.bytes(9).toString('hex').slice(0, 17)}`
-      return { id, instanceId: instance.id, virtualName, deviceName, slot, sizeBytes }
+      return { id: this.#newId(), instanceId: instance.id, virtualName, deviceName, slot, sizeBytes }
     }
     const ephemeral = ephemeralDisks(mapped, storage).map(({ virtualName, deviceName }, index) =>
-      // From the last slot down, so that volumes find theirs where they always do.
-      row(virtualName, deviceName, limits.disksPerInstance - 1 - index, storage!.sizeGb * gigabyte),
+      row(virtualName, deviceName, slotsFromAbove[index]!, storage!.sizeGb * gigabyte),
     )
     if (image.rootDeviceType === 'ebs') return ephemeral
     return [row(rootName, image.rootDeviceName, 0, limits.instanceStoreRootBytes), ...ephemeral]
+  }
+
+  /**
+   * Fits the ephemeral disks of an EBS-backed instance that is being started to the type that it has by now. Disks that were
+   * mapped stay where they were, as far as the type has them. `takenSlots` are those of its volumes. Source: "Change the
+   * instance type for your Amazon EC2 instance" in the EC2 user guide.
+   */
+  async fit(tx: Repositories, { id, instanceType }: Instance, takenSlots: readonly number[]): Promise<void> {
+    const storage = instanceTypes.get(instanceType)?.storage ?? null
+    const present = await tx.instanceDisks.of([id])
+    const mapped = present.filter(({ virtualName, deviceName }) => deviceName !== nvmeNameOf(virtualName))
+    const names = ephemeralDisks(mapped, storage)
+    const free = slotsFromAbove.filter((slot) => !takenSlots.includes(slot))
+    // What finds no place beside so many volumes is left out, as what the type has not.
+    const rows = names.slice(0, free.length).map((names, index): InstanceDisk => {
+      return { id: this.#newId(), instanceId: id, ...names, slot: free[index]!, sizeBytes: storage!.sizeGb * gigabyte }
+    })
+    if (present.length === 0 && rows.length === 0) return
+    await tx.instanceDisks.removeOf(id)
+    await tx.instanceDisks.insert(rows)
+  }
+
+  #newId(): string {
+    return `AWS-${this.#deps.random.bytes(9).toString('hex').slice(0, 17)}`
   }
 
   /** Fetches the root out of the image's bundle, or takes what another instance has fetched. Repeat after a crash. */
@@ -175,7 +204,7 @@ export class InstanceDisks {
 }
 
 function ephemeralDisks(
-  mapped: readonly Device[],
+  mapped: readonly Pick<Device, 'virtualName' | 'deviceName'>[],
   storage: InstanceStorage | null,
 ): { virtualName: string; deviceName: string }[] {
   if (!storage) return []

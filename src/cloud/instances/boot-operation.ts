@@ -2,6 +2,7 @@
 import { waitFor } from '../../lib/clock.ts'
 import type { OperationKind } from '../../operations/operation.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { keyReason } from './key-reason.ts'
 import type { MachineRuns } from './machine-runs.ts'
 import { passesCheck } from './status-check.ts'
@@ -17,7 +18,11 @@ export const bootKind = 'boot-instance'
 
 const settlePollMs = 150
 
-export function bootOperation(deps: CloudDeps, runs: MachineRuns): OperationKind<BootInput, unknown> {
+export function bootOperation(
+  deps: CloudDeps,
+  runs: MachineRuns,
+  instanceDisks: InstanceDisks,
+): OperationKind<BootInput, unknown> {
   const { state, clock, timing } = deps
   return {
     kind: bootKind,
@@ -82,6 +87,8 @@ export function bootOperation(deps: CloudDeps, runs: MachineRuns): OperationKind
         deps.operations.wake()
         return
       }
+      // The next start may be one of another type, whose disks have other sizes.
+      await instanceDisks.discard(subjectId)
       await becomeStopped(deps, instance, reason)
     },
   }

@@ -29,10 +29,12 @@ export interface StateChange {
 
 export class Instances {
   readonly #deps: CloudDeps
+  readonly #instanceDisks: InstanceDisks
 
   constructor(deps: CloudDeps, runs: MachineRuns, volumes: Volumes, instanceDisks: InstanceDisks) {
     this.#deps = deps
-    deps.operations.register(bootOperation(deps, runs))
+    this.#instanceDisks = instanceDisks
+    deps.operations.register(bootOperation(deps, runs, instanceDisks))
     deps.operations.register(stopOperation(deps, runs, instanceDisks))
     deps.operations.register(rebootOperation(deps, runs))
     deps.operations.register(terminateOperation(deps, runs, volumes, instanceDisks))
@@ -97,6 +99,11 @@ export class Instances {
           `Invalid value '${instance.id}' for instanceId. Instance does not have a volume attached at root (${instance.rootDeviceName})`,
         )
       }
+      await this.#instanceDisks.fit(
+        tx,
+        instance,
+        disks.map(({ slot }) => slot),
+      )
       const [nic] = await tx.networks.interfacesOf([instance.id])
       const subnet = nic && (await tx.networks.subnet(nic.subnetId))
       if (nic && subnet?.mapPublicIp === 1) {
