@@ -57,7 +57,7 @@ export interface BundleManifest {
 
 export type UnsignedManifest = Omit<BundleManifest, 'signature'>
 
-const partsMax = 2048
+export const partsMax = 2048
 const mappingsMax = 64
 
 const parser = new XMLParser({

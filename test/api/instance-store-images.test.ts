@@ -2,19 +2,29 @@
 import {
   CopyImageCommand,
   type CopyImageCommandInput,
+  CreateStoreImageTaskCommand,
   DeregisterImageCommand,
   DescribeImagesCommand,
+  ExportImageCommand,
   type Image,
   ModifyImageAttributeCommand,
   RegisterImageCommand,
   type RegisterImageCommandInput,
 } from '@aws-sdk/client-ec2'
-import { DeleteObjectCommand, HeadObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
+import { DeleteObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand } from '@aws-sdk/client-s3'
 import { beforeAll, describe, expect, test } from 'vitest'
 import type { Identity } from '../../src/bundles/identity.ts'
 import { manifestMaxBytes, writeManifest } from '../../src/bundles/manifest.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
-import { type MadeBundle, makeBundle, newIdentity, putBundle, rootImage } from '../support/bundles.ts'
+import {
+  bombBundle,
+  type MadeBundle,
+  makeBundle,
+  newIdentity,
+  putBundle,
+  resealed,
+  rootImage,
+} from '../support/bundles.ts'
 import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
 
 const served = useServedCloud({ isLive: true })
@@ -52,12 +62,12 @@ async function register(location: string, more: Partial<RegisterImageCommandInpu
   return ImageId!
 }
 
-async function settled(id: string): Promise<Image> {
+async function settled(id: string, region?: string): Promise<Image> {
   const found = await waitFor(
     systemClock,
     async () => {
       const { Images } = await served()
-        .client(accountId)
+        .client(accountId, region)
         .send(new DescribeImagesCommand({ ImageIds: [id] }))
       return Images![0]!.State === 'pending' ? undefined : Images![0]!
     },
@@ -134,6 +144,8 @@ describe('what is no good bundle', () => {
       'only elements',
     )
     await refused({ ...good, document: 'no XML' }, 'not well-formed')
+    const onRoot = await bundle({ blockDeviceMapping: [{ virtual: 'ephemeral0', device: 'sda1' }] })
+    await refused(onRoot, 'maps ephemeral0 at /dev/sda1')
     await refused({ ...good, document: ' '.repeat(manifestMaxBytes + 1) }, `larger than ${manifestMaxBytes} bytes`)
   })
 
@@ -168,7 +180,44 @@ describe('what is no good bundle', () => {
     without.delete('image.part.00')
     const missing = await settled(await register(await put({ ...good, parts: without })))
     expect(missing.StateReason?.Message).toMatch(/^part 0 \('bundles-.*image\.part\.00'\) cannot be read/)
+    // A failed image lets its name go.
+    const { Name } = missing
+    expect((await settled(await register(await put(good), { Name }))).State).toBe('available')
   })
+
+  test('makes an image that fails where the sealed key is not that of the parts', async () => {
+    const failed = await settled(await register(await put(resealed(good, { signer: mine, cloudCertificate }))))
+    expect(failed).toMatchObject({ State: 'failed', StateReason: { Message: expect.stringContaining('key is wrong') } })
+  })
+})
+
+describe('an image whose root lies in a bundle', () => {
+  test('is neither exported nor stored, with volumes beside its root or without', async () => {
+    const id = await register(await put(good), {
+      BlockDeviceMappings: [{ DeviceName: '/dev/sdf', Ebs: { SnapshotId: await seedSnapshot() } }],
+    })
+    await settled(id)
+    const client = served().client(accountId)
+    const S3ExportLocation = { S3Bucket: `bundles-${accountId}` }
+    const exported = new ExportImageCommand({ ImageId: id, DiskImageFormat: 'RAW', S3ExportLocation })
+    await expectRefusal(client.send(exported), 'InvalidParameter', `'${id}' (ImageId) is backed by an instance store`)
+    const stored = new CreateStoreImageTaskCommand({ ImageId: id, Bucket: `bundles-${accountId}` })
+    await expectRefusal(
+      client.send(stored),
+      'InvalidParameterValue',
+      `'${id}' (ImageId) is backed by an instance store`,
+    )
+    const West = { SourceRegion: 'eu-west-1', SourceImageId: id, Name: 'with a volume' }
+    const copied = served().client(accountId, 'us-west-2').send(new CopyImageCommand(West))
+    await expectRefusal(copied, 'UnsupportedOperation', `'${id}' maps snapshots beside its bundle`)
+  })
+
+  async function seedSnapshot(): Promise<string> {
+    const { Images } = await served()
+      .client(accountId)
+      .send(new DescribeImagesCommand({ Owners: ['amazon'] }))
+    return Images![0]!.BlockDeviceMappings![0]!.Ebs!.SnapshotId!
+  }
 })
 
 describe('CopyImage', () => {
@@ -203,6 +252,25 @@ describe('CopyImage', () => {
     // Its owner may register it once more: it is a bundle like any other.
     const again = new RegisterImageCommand({ Name: 'registered copy', ImageLocation: made.imageLocation! })
     expect((await served().client(accountId, 'us-west-2').send(again)).ImageId).toMatch(/^ami-/)
+  })
+
+  test('leaves no object behind when the bundle turns out to be damaged', async () => {
+    const location = await put(good)
+    const source = await register(location)
+    await settled(source)
+    const [Bucket, ...key] = location.split('/')
+    const Key = key.join('/').replace('manifest.xml', 'part.00')
+    const Body = Buffer.from(good.parts.get('image.part.00')!)
+    Body[0]! ^= 1
+    await served().s3(accountId).send(new PutObjectCommand({ Bucket, Key, Body }))
+    const failed = await settled(await copy(source), 'us-west-2')
+    expect(failed).toMatchObject({
+      State: 'failed',
+      StateReason: { Message: expect.stringMatching(/^verify: part 0 \('image\.part\.00'/) },
+    })
+    const [target, folder] = failed.ImageLocation!.split('/')
+    const left = new ListObjectsV2Command({ Bucket: target, Prefix: folder })
+    expect((await served().s3(accountId, 'us-west-2').send(left)).KeyCount).toBe(0)
   })
 
   test('needs to read the bundle, and encrypts none', async () => {

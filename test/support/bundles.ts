@@ -54,6 +54,19 @@ export async function makeBundle(about: {
   return { ...made, parts }
 }
 
+/** The same parts under a manifest that is right in all but the key, which is another. */
+export function resealed(
+  { manifest, parts }: MadeBundle,
+  { signer, cloudCertificate }: { signer: Identity; cloudCertificate: string },
+): MadeBundle {
+  const sealed = sealManifest(manifest.image, {
+    ...{ ...manifest, user: manifest.image.user, key: { key: randomBytes(16), iv: randomBytes(16) } },
+    ...{ userCertificatePem: signer.certificate, cloudCertificatePem: cloudCertificate },
+    signingKey: readPrivateKey(signer.privateKey),
+  })
+  return { ...sealed, parts }
+}
+
 /** Puts the bundle into `BUCKET/PREFIX/`; resolves to its image location. */
 export async function putBundle(
   s3: S3Client,

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto'
 import { type PackedImage, sealManifest } from '../../bundles/bundle.ts'
+import { partsMax } from '../../bundles/manifest.ts'
 import { isKilnError, KilnError } from '../../lib/errors.ts'
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { Image } from '../../state/images.ts'
@@ -126,6 +127,7 @@ function copyOperation(deps: CloudDeps, rooms: BundleCopyRooms): OperationKind<{
           const manifestHash = await explained(() => copyBundle(rooms, source, target, signal))
           await deps.state.images.update(subjectId, { manifestHash })
         },
+        undo: ({ subjectId }) => removeCopy(deps, rooms, subjectId),
       },
       { name: 'verify', run: (context) => verifyBundle(deps, rooms.bundles, context) },
       { name: 'available', run: ({ subjectId }) => becomeAvailable(deps, subjectId) },
@@ -160,6 +162,28 @@ async function copyBundle(
   const { document } = sealManifest(packed, { ...manifest, user: accountId, ...seals })
   await objects.put(accountId, place, { content: bytesOf(document) })
   return createHash('sha256').update(document).digest('hex')
+}
+
+/** What was put into the folder of an image that came to nothing, the manifest first. The bucket stays: it is the caller's. */
+async function removeCopy({ state }: CloudDeps, { objects }: BundleCopyRooms, imageId: string): Promise<void> {
+  const target = await state.images.get(imageId)
+  if (!target || target.state === 'available') return
+  const { accountId } = target
+  const { bucket, key } = placeOfManifest(target.imageLocation!)
+  const prefix = key.slice(0, key.lastIndexOf('/') + 1)
+  const everything = { prefix, delimiter: '', after: '', isAfterListed: false, limit: partsMax }
+  try {
+    await objects.remove(accountId, { bucket, key })
+    const left = await objects.list(accountId, bucket, everything)
+    await objects.removeAll(
+      accountId,
+      bucket,
+      left.objects.map((part) => part.key),
+    )
+  } catch (error) {
+    // A bucket that is gone keeps nothing of ours.
+    if (!isKilnError(error)) throw error
+  }
 }
 
 /** EC2's pattern of such names. Its last part only this cloud can tell before the bucket is there. */

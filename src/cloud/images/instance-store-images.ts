@@ -88,6 +88,13 @@ export class InstanceStoreImages {
     const ephemeral = manifest.blockDeviceMapping
       .filter(({ virtual }) => /^ephemeral\d{1,2}$/.test(virtual))
       .map(({ virtual, device }): DeviceWish => ({ ...deviceNamed(device), noDevice: false, virtualName: virtual }))
+    const misplaced = ephemeral.find(({ deviceName }) => deviceName === rootDeviceName)
+    if (misplaced) {
+      throw new KilnError(
+        'InvalidManifest',
+        `The manifest maps ${misplaced.virtualName} at ${rootDeviceName}, where the root is`,
+      )
+    }
     const present = await mergeDevices([], ephemeral, neverASnapshot)
     return await mergeDevices(present, wishes, async (id) => {
       const snapshot = await this.#snapshots.get(scope, id)

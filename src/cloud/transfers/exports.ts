@@ -77,6 +77,12 @@ export class Exports {
         `The image '${imageId}' is ${image.state}: only an available one is exported`,
       )
     }
+    if (image.rootDeviceType !== 'ebs') {
+      throw new KilnError(
+        'InvalidParameter',
+        `The image '${imageId}' (ImageId) is backed by an instance store: only EBS-backed images are exported`,
+      )
+    }
     const ids = orderedSnapshots(image)
     await this.#checkSnapshots(scope, imageId, ids, format)
     if (target) await this.#checkTarget(scope, target)
