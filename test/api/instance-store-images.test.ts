@@ -16,15 +16,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import type { Identity } from '../../src/bundles/identity.ts'
 import { manifestMaxBytes, writeManifest } from '../../src/bundles/manifest.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
-import {
-  bombBundle,
-  type MadeBundle,
-  makeBundle,
-  newIdentity,
-  putBundle,
-  resealed,
-  rootImage,
-} from '../support/bundles.ts'
+import { type MadeBundle, makeBundle, newIdentity, putBundle, resealed, rootImage } from '../support/bundles.ts'
 import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
 
 const served = useServedCloud({ isLive: true })
