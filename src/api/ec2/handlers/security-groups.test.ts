@@ -152,6 +152,14 @@ test('the older flat parameters stand for one permission, or for all of a groupâ
   expect(again.RevokedSecurityGroupRules).toHaveLength(3)
 })
 
+test('a group whose VPC is an empty text, as Packer sends it, is in the default VPC', async () => {
+  const client = served().client('000000000008')
+  const made = await client.send(new CreateSecurityGroupCommand({ GroupName: 'x', Description: 'x', VpcId: '' }))
+  const { SecurityGroups } = await client.send(new DescribeSecurityGroupsCommand({ GroupIds: [made.GroupId!] }))
+  const { Vpcs } = await client.send(new DescribeVpcsCommand({ Filters: [{ Name: 'is-default', Values: ['true'] }] }))
+  expect(SecurityGroups![0]!.VpcId).toBe(Vpcs![0]!.VpcId)
+})
+
 test('wrong requests for groups are refused in EC2â€™s words', async () => {
   const client = served().client('000000000005')
   const GroupId = await newGroup(client)

@@ -3,7 +3,7 @@ import type { Ec2Handlers } from '../handler.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
-import { missing, readGroupRef } from '../shared/permissions.ts'
+import { readGroupRef } from '../shared/permissions.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { ec2SecurityGroup, securityGroupArn } from '../shared/security-group-shapes.ts'
 import { readTagSpecifications } from '../shared/tag-specifications.ts'
@@ -11,13 +11,12 @@ import { ec2Tags } from '../shared/views.ts'
 
 export const securityGroupHandlers = {
   async CreateSecurityGroup(input, context) {
-    // The older way of saying that a group is for no VPC; there is no such group any more.
-    if (input.VpcId === '') throw missing('VpcId')
     const { 'security-group': tags } = readTagSpecifications(input.TagSpecifications, ['security-group'])
     const group = await context.cloud.securityGroups.create(scopeOf(context), {
       name: input.GroupName!,
       description: input.Description!,
-      vpcId: input.VpcId === undefined ? undefined : readId('vpc', input.VpcId),
+      // Packer's way of saying that none is named.
+      vpcId: input.VpcId ? readId('vpc', input.VpcId) : undefined,
       tags,
     })
     return { GroupId: group.id, SecurityGroupArn: securityGroupArn(group), Tags: ec2Tags(tags) }
