@@ -32,6 +32,7 @@ describe('the kiln command', () => {
         'image export',
         'image store',
         'image restore',
+        'image register',
         'instance list',
         'volume show',
         'volume hydrate',

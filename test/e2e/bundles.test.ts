@@ -65,9 +65,9 @@ test('a disk is bundled, uploaded, launched, downloaded and unbundled to the sam
 
   const said = await typed('bundle', 'upload', join(place, 'disk.manifest.xml'), 'my-bundles/a')
   expect(said).toContain('my-bundles/a/disk.manifest.xml')
-  const register = new RegisterImageCommand({ Name: 'mine', ImageLocation: 'my-bundles/a/disk.manifest.xml' })
-  const { ImageId } = await ec2.send(register)
-  await waitUntilImageAvailable({ client: ec2, ...waiting }, { ImageIds: [ImageId!] })
+  const words = ['image', 'register', 'my-bundles/a/disk.manifest.xml', '--name', 'mine', '--json']
+  const { imageId: ImageId } = JSON.parse(await typed(...words))
+  expect(await typed('image', 'list', '--owner', 'self')).toMatch(/ mine +available +111122223333 +instance-store +- /)
   const { Images } = await ec2.send(new DescribeImagesCommand({ ImageIds: [ImageId!] }))
   expect(Images![0]!.RootDeviceType).toBe('instance-store')
   const launch = { ImageId: ImageId!, InstanceType: 'm1.small', MinCount: 1, MaxCount: 1 } as const
@@ -98,6 +98,9 @@ test('what cannot be bundled or opened is told, with what to do', async () => {
   expect(await refusal('bundle', 'image', qcow2)).toContain('qemu-img convert -O raw')
   expect(await refusal('bundle', 'download', 'no-such-bucket/x.manifest.xml')).toContain('NoSuchBucket')
   expect(await refusal('bundle', 'upload', qcow2, 'my-bundles')).toContain('the manifest')
+  expect(await refusal('image', 'register', 'no-such-bucket/x.manifest.xml')).toContain('InvalidAMIName.Malformed')
+  const named = ['--name', 'nothing there']
+  expect(await refusal('image', 'register', 'no-such-bucket/x.manifest.xml', ...named)).toContain('HTTP 404')
   expect(await refusal('cert', 'add', qcow2)).toContain('MalformedCertificate')
   expect(await refusal('bundle', 'instance', `i-${'0'.repeat(17)}`, 'my-bundles')).toContain(
     'InvalidInstanceID.NotFound',

@@ -1,8 +1,10 @@
+import type { Image } from '@aws-sdk/client-ec2'
 import type { Command } from 'commander'
 import { daemonOf } from '../daemon.ts'
 import { runJob } from '../jobs.ts'
 import { accountOption, homeOption, jsonOption, readImageId, regionOption } from '../options.ts'
 import { counted, print, printJson, size, state, table, time } from '../render.ts'
+import { addBundledImages } from './bundled-images.ts'
 import { addImageTransfers } from './image-files.ts'
 import { addStoredImages } from './stored-images.ts'
 
@@ -58,6 +60,7 @@ export function addImages(program: Command): void {
     .action(cost)
   addImageTransfers(image)
   addStoredImages(image)
+  addBundledImages(image)
 }
 
 async function list(flags: ImageListFlags): Promise<void> {
@@ -71,13 +74,16 @@ async function list(flags: ImageListFlags): Promise<void> {
     image.Name,
     state(image.State),
     image.ImageOwnerAlias ?? image.OwnerId,
-    image.BlockDeviceMappings?.flatMap((device) => (device.Ebs?.VolumeSize ? `${device.Ebs.VolumeSize} GiB` : [])).join(
-      ' + ',
-    ),
+    image.RootDeviceType,
+    volumesOf(image) || null,
     time(image.CreationDate),
   ])
-  print(table(['image', 'name', 'state', 'owner', 'volumes', 'created (UTC)'], rows, `No images in ${flags.region}.`))
+  const headings = ['image', 'name', 'state', 'owner', 'root', 'volumes', 'created (UTC)']
+  print(table(headings, rows, `No images in ${flags.region}.`))
 }
+
+const volumesOf = ({ BlockDeviceMappings: devices = [] }: Image): string =>
+  devices.flatMap(({ Ebs: ebs }) => (ebs?.VolumeSize ? `${ebs.VolumeSize} GiB` : [])).join(' + ')
 
 async function cost(id: string, flags: CostFlags): Promise<void> {
   const path = `/_kiln/images/${id}/cost?${new URLSearchParams({ region: flags.region })}`
