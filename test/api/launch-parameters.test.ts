@@ -63,7 +63,8 @@ test('what tools spell out although it is the default is taken', async () => {
     MaintenanceOptions: { AutoRecovery: 'default' },
     NetworkPerformanceOptions: { BandwidthWeighting: 'default' },
     PrivateDnsNameOptions: { HostnameType: 'ip-name', EnableResourceNameDnsARecord: false },
-    Placement: { Tenancy: 'default' },
+    Placement: { Tenancy: 'default', AvailabilityZone: '' },
+    ...{ IamInstanceProfile: { Name: '' }, SubnetId: '', UserData: '' },
   })
   expect(instance).toMatchObject({ State: { Name: 'running' }, ProductCodes: [] })
 })

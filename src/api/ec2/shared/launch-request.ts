@@ -56,12 +56,14 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
 }
 
 function refuseUnsupported(input: RunInstancesRequest): void {
-  const { LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile, CpuOptions } = input
+  const { LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile: profile, CpuOptions } = input
   const { ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces } = input
   const { Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator, Placement: placement = {} } = input
   const { CapacityReservationSpecification: reservation, PrivateDnsNameOptions: dnsNames } = input
   refuseGiven({
-    ...{ LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile, CpuOptions },
+    ...{ LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, CpuOptions },
+    // Packer gives an empty name where none is wanted.
+    IamInstanceProfile: profile?.Arn || profile?.Name,
     ...{ ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces },
     ...{ Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator },
     Ipv6AddressCount: (input.Ipv6AddressCount ?? 0) !== 0,
