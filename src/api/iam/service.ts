@@ -7,9 +7,10 @@ import type { Cloud } from '../../cloud/cloud.ts'
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { clipped } from '../ec2/codec/form.ts'
+import { queryAnswer, queryError } from '../query-answers.ts'
 import { queryForm } from '../query-form.ts'
-import { type ApiService, type HttpAnswer, type ServiceRequest, xmlContentType } from '../service.ts'
-import { element, escapeXml, textElement, xmlDeclaration } from '../xml-writer.ts'
+import type { ApiService, HttpAnswer, ServiceRequest } from '../service.ts'
+import { element, textElement } from '../xml-writer.ts'
 
 const namespace = 'https://iam.amazonaws.com/doc/2010-05-08/'
 const idShape = /^[\w]{24,128}$/
@@ -48,7 +49,7 @@ export function createIamService({ cloud }: { cloud: Cloud }): ApiService {
     signature: { unknownKeyCode: 'InvalidClientTokenId', objectStorage: false },
     bodyLimitBytes: limits.requestBodyBytes,
     handle: (request) => handle(cloud, request),
-    errorAnswer,
+    errorAnswer: (error, requestId) => queryError(namespace, error, requestId),
   }
 }
 
@@ -65,9 +66,7 @@ async function handle(cloud: Cloud, request: ServiceRequest): Promise<HttpAnswer
     throw new KilnError('NoSuchEntity', `The user with name ${clipped(userName)} cannot be found.`)
   }
   const result = await handlers[action]!(cloud, request.accountId, form)
-  const content = result === undefined ? [] : [element(`${action}Result`, result)]
-  const metadata = element('ResponseMetadata', textElement('RequestId', request.requestId))
-  return document(`${action}Response`, 200, ...content, metadata)
+  return queryAnswer(namespace, action, request.requestId, result)
 }
 
 function certificateElements(row: SigningCertificate): string {
@@ -90,19 +89,4 @@ function certificateId(form: Form): string {
   const id = required(form, 'CertificateId')
   if (!idShape.test(id)) throw new KilnError('ValidationError', `CertificateId cannot be '${clipped(id)}'`)
   return id
-}
-
-function errorAnswer(error: KilnError, requestId: string): HttpAnswer {
-  const detail = element(
-    'Error',
-    textElement('Type', error.status < 500 ? 'Sender' : 'Receiver'),
-    textElement('Code', error.code),
-    textElement('Message', error.message),
-  )
-  return document('ErrorResponse', error.status, detail, textElement('RequestId', requestId))
-}
-
-function document(root: string, status: number, ...content: readonly string[]): HttpAnswer {
-  const body = `${xmlDeclaration}<${root} xmlns="${escapeXml(namespace)}">${content.join('')}</${root}>`
-  return { status, contentType: xmlContentType, body }
 }

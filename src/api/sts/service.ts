@@ -5,9 +5,10 @@
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { clipped } from '../ec2/codec/form.ts'
+import { queryAnswer, queryError } from '../query-answers.ts'
 import { queryForm } from '../query-form.ts'
-import { type ApiService, type HttpAnswer, type ServiceRequest, xmlContentType } from '../service.ts'
-import { element, escapeXml, textElement, xmlDeclaration } from '../xml-writer.ts'
+import type { ApiService, HttpAnswer, ServiceRequest } from '../service.ts'
+import { textElement } from '../xml-writer.ts'
 
 const namespace = 'https://sts.amazonaws.com/doc/2011-06-15/'
 
@@ -32,7 +33,7 @@ export function createStsService(): ApiService {
     signature: { unknownKeyCode: 'InvalidClientTokenId', objectStorage: false },
     bodyLimitBytes: limits.requestBodyBytes,
     handle,
-    errorAnswer,
+    errorAnswer: (error, requestId) => queryError(namespace, error, requestId),
   }
 }
 
@@ -48,28 +49,10 @@ async function handle(request: ServiceRequest): Promise<HttpAnswer> {
   }
   const { accountId } = request
   // Kiln's keys belong to accounts, not to users: every caller is the account itself.
-  const result = element(
-    'GetCallerIdentityResult',
+  const result = [
     textElement('Arn', `arn:aws:iam::${accountId}:root`),
     textElement('UserId', accountId),
     textElement('Account', accountId),
-  )
-  return document('GetCallerIdentityResponse', 200, result, responseMetadata(request.requestId))
-}
-
-function errorAnswer(error: KilnError, requestId: string): HttpAnswer {
-  const detail = element(
-    'Error',
-    textElement('Type', error.status < 500 ? 'Sender' : 'Receiver'),
-    textElement('Code', error.code),
-    textElement('Message', error.message),
-  )
-  return document('ErrorResponse', error.status, detail, textElement('RequestId', requestId))
-}
-
-const responseMetadata = (requestId: string) => element('ResponseMetadata', textElement('RequestId', requestId))
-
-function document(root: string, status: number, ...content: readonly string[]): HttpAnswer {
-  const body = `${xmlDeclaration}<${root} xmlns="${escapeXml(namespace)}">${content.join('')}</${root}>`
-  return { status, contentType: xmlContentType, body }
+  ]
+  return queryAnswer(namespace, action, request.requestId, result.join(''))
 }

@@ -1,5 +1,5 @@
 /** Buckets: made, found, listed, shared, removed. Source: the S3 API reference, operation by operation. */
-import { KilnError } from '../../lib/errors.ts'
+import { isKilnError, KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import type { BucketRow } from '../../state/buckets.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
@@ -54,6 +54,13 @@ export class Buckets {
       await tx.buckets.insert(row)
     })
     return bucketOf(row)
+  }
+
+  /** {@link create} for a private bucket, unless the account has it already. */
+  async ensure(scope: Scope, name: string): Promise<void> {
+    await this.create(scope, name, { canned: 'private' }).catch((error) => {
+      if (!isKilnError(error) || error.code !== 'BucketAlreadyOwnedByYou') throw error
+    })
   }
 
   /** Throws `NoSuchBucket`. Says nothing of who may use it. */

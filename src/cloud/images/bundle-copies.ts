@@ -11,6 +11,7 @@ import type { Image } from '../../state/images.ts'
 import type { Buckets } from '../buckets/buckets.ts'
 import type { Objects } from '../buckets/objects.ts'
 import type { Bundles } from '../bundles/bundles.ts'
+import { explained } from '../bundles/explained.ts'
 import { placeOfManifest } from '../bundles/image-location.ts'
 import type { Certificates, CloudIdentity } from '../certificates/certificates.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
@@ -19,7 +20,7 @@ import { mergeTags } from '../tags.ts'
 import { becomeAvailable, becomeFailed } from './image-completion.ts'
 import { checkImageText, checkNameIsFree } from './image-names.ts'
 import type { CopyImageRequest, Images, ImageView } from './images.ts'
-import { explained, verifyBundle } from './instance-store-images.ts'
+import { verifyBundle } from './instance-store-images.ts'
 
 const kind = 'copy-bundle'
 
@@ -147,9 +148,7 @@ async function copyBundle(
   const { manifest, key, folder } = await bundles.registered(source)
   const place = placeOfManifest(target.imageLocation!)
   const beside = (name: string) => ({ ...place, key: place.key.slice(0, place.key.lastIndexOf('/') + 1) + name })
-  await buckets.create({ accountId, region }, place.bucket, { canned: 'private' }).catch((error) => {
-    if (!isKilnError(error) || error.code !== 'BucketAlreadyOwnedByYou') throw error
-  })
+  await buckets.ensure({ accountId, region }, place.bucket)
   for (const { filename } of manifest.image.parts) {
     signal.throwIfAborted()
     const part = await objects.head(accountId, { bucket: folder.bucket, key: `${folder.key}${filename}` })

@@ -2,12 +2,12 @@
  * Images whose root lies in a bundle. Registering reads the manifest at once; an operation then reads the whole bundle, so
  * that an image is `available` only when it was seen to unpack, and `failed` with part, place and digest otherwise.
  */
-import { BadBundle } from '../../bundles/bad-bundle.ts'
-import { isKilnError, KilnError } from '../../lib/errors.ts'
-import { OperationFailure, type OperationKind, type StepContext } from '../../operations/operation.ts'
+import { KilnError } from '../../lib/errors.ts'
+import type { OperationKind, StepContext } from '../../operations/operation.ts'
 import type { Tag } from '../../state/tags.ts'
 import { type Device, type DeviceWish, devicePattern, mergeDevices } from '../block-devices.ts'
 import type { Bundles, ReadBundle } from '../bundles/bundles.ts'
+import { explained } from '../bundles/explained.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { becomeAvailable, becomeFailed } from './image-completion.ts'
@@ -141,16 +141,6 @@ export async function verifyBundle(
     for await (const _ of bundles.openImage(image, { signal, onProgress })) signal.throwIfAborted()
     await telling
   })
-}
-
-/** What is wrong with a bundle is told to whoever made it. */
-export async function explained<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work()
-  } catch (error) {
-    if (!(error instanceof BadBundle) && !isKilnError(error)) throw error
-    throw new OperationFailure(error.message, { cause: error })
-  }
 }
 
 function architectureOf({ manifest, place }: ReadBundle, asked: string | null): string {

@@ -6,8 +6,7 @@
 import { existsSync } from 'node:fs'
 import { link, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { BadBundle } from '../../bundles/bad-bundle.ts'
-import { isKilnError, messageOf } from '../../lib/errors.ts'
+import { messageOf } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { flush } from '../../lib/stable-storage.ts'
 import { OperationFailure } from '../../operations/operation.ts'
@@ -17,6 +16,7 @@ import type { Instance } from '../../state/instances.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Device } from '../block-devices.ts'
 import type { Bundles } from '../bundles/bundles.ts'
+import { explained } from '../bundles/explained.ts'
 import type { CloudDeps } from '../deps.ts'
 import { type InstanceStorage, instanceTypes } from '../instances/instance-types.ts'
 import type { MachineDisk } from '../ports.ts'
@@ -179,13 +179,12 @@ export class InstanceDisks {
     const unfinished = `${path}.new`
     try {
       const sizeBytes = Math.ceil(Number(image.rootBytes) / sectorBytes) * sectorBytes
-      await writeSparse(unfinished, sizeBytes, wholeSectors(root), signal)
+      await explained(() => writeSparse(unfinished, sizeBytes, wholeSectors(root), signal))
       await rename(unfinished, path)
       await flush(folder)
     } catch (error) {
       await rm(unfinished, { force: true })
       signal.throwIfAborted()
-      if (error instanceof BadBundle || isKilnError(error)) throw new OperationFailure(error.message, { cause: error })
       if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
         throw new OperationFailure(`the host has no room for the root: ${messageOf(error)}`, { cause: error })
       }

@@ -7,7 +7,6 @@ import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { type PackedImage, sealManifest } from '../../bundles/bundle.ts'
 import type { BundleKey } from '../../bundles/seals.ts'
-import { isKilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { version } from '../../lib/version.ts'
 import type { Buckets } from '../buckets/buckets.ts'
@@ -46,9 +45,7 @@ export async function registerPublicBundle(
   const identity = await certificates.cloudIdentity()
   const bucket = bucketOf(region, identity)
   const acl = { canned: 'public-read' } as const
-  await buckets.create({ accountId, region }, bucket, { canned: 'private' }).catch((error) => {
-    if (!isKilnError(error) || error.code !== 'BucketAlreadyOwnedByYou') throw error
-  })
+  await buckets.ensure({ accountId, region }, bucket)
   const put = (name: string, content: AsyncIterable<Uint8Array>) =>
     objects.put(accountId, { bucket, key: `${image.name}/${name}` }, { content, acl })
   for (const { filename } of image.packed.parts) await put(filename, createReadStream(join(image.folder, filename)))
