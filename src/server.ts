@@ -28,12 +28,13 @@ import { AccessKeys } from './cloud/access-keys.ts'
 import { type Cloud, createCloud } from './cloud/cloud.ts'
 import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
 import { openMasterKey } from './cloud/encryption/master-key.ts'
+import { chargeRules } from './cloud/metering/charge-rules.ts'
 import type { PublicBundle } from './cloud/regions/public-bundles.ts'
 import type { PublicImage } from './cloud/regions/regions.ts'
 import { Collection } from './cloud/snapshots/collection.ts'
 import { liveSetOf } from './cloud/snapshots/live-set.ts'
 import { type RegionChecked, StoreCheck } from './cloud/snapshots/store-check.ts'
-import { type Clock, systemClock } from './lib/clock.ts'
+import { type Clock, type HostUptime, systemClock, systemUptime } from './lib/clock.ts'
 import { messageOf } from './lib/errors.ts'
 import { type Home, homeAt } from './lib/home.ts'
 import type { Log } from './lib/log.ts'
@@ -76,6 +77,8 @@ export interface KilnOptions {
   databaseUrl?: string
   log: Log
   clock?: Clock
+  /** What the clock is told by when somebody sets it; the host's unless given. */
+  uptime?: HostUptime
   /** Long steps at the start, in words for people. */
   onProgress?: (step: string) => void
 }
@@ -134,8 +137,12 @@ function lockOf(home: Home): HomeLock {
   throw new Error(`another Kiln serves the home ${home.root}: stop it with 'kiln down', or choose another --home`)
 }
 
-function openStateOf(home: Home, { databaseUrl }: Pick<KilnOptions, 'databaseUrl'>): Promise<State> {
-  return openState(databaseUrl ? { url: databaseUrl } : { sqlitePath: home.databasePath })
+function openStateOf(
+  home: Home,
+  { databaseUrl, clock = systemClock, uptime = systemUptime }: Pick<KilnOptions, 'databaseUrl' | 'clock' | 'uptime'>,
+): Promise<State> {
+  const place = databaseUrl ? { url: databaseUrl } : { sqlitePath: home.databasePath }
+  return openState(place, { clock, uptime, rules: chargeRules })
 }
 
 async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<Kiln> {

@@ -26,6 +26,7 @@ import { MachineRuns } from './instances/machine-runs.ts'
 import { reconcileMachines, reconcileNetworks, reconcileReachability } from './instances/reconcile.ts'
 import { RootReplacements } from './instances/root-replacements.ts'
 import { KeyPairs } from './key-pairs.ts'
+import { Metering } from './metering/metering.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { PublicAccess } from './public-access.ts'
@@ -130,6 +131,7 @@ const uploadsEveryMs = 30_000
 const fastRestoresEveryMs = 5000
 const leftoversEveryMs = 3600_000
 const contentsEveryMs = 3600_000
+const meteringEveryMs = 30_000
 const collectEveryMs = 6 * 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
@@ -140,6 +142,7 @@ export function createCloud(
   publicBundles: readonly PublicBundle[] = [],
 ): Cloud {
   const { clock, log, state, operations, machines } = deps
+  const metering = new Metering(deps)
   const encryptionKeys = new NamedKeys(deps)
   const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
   const certificates = new Certificates(deps)
@@ -172,7 +175,7 @@ export function createCloud(
   const publicStores = [...new Set(publicImages.map((image) => image.store))]
   const collection = new Collection(deps, live, publicStores, deps.random)
   const passes = [
-    { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps) },
+    { name: 'machines', everyMs: machinesEveryMs, pass: () => reconcileMachines(deps, metering) },
     { name: 'reachability', everyMs: reachabilityEveryMs, pass: () => reconcileReachability(deps) },
     { name: 'networks', everyMs: networksEveryMs, pass: () => reconcileNetworks(deps) },
     { name: 'shared disks', everyMs: sharedDisksEveryMs, pass: () => reconcileSharedDisks(deps, volumes.disks) },
@@ -182,6 +185,7 @@ export function createCloud(
     { name: 'leftovers', everyMs: leftoversEveryMs, pass: removeLeftovers },
     { name: 'object contents', everyMs: contentsEveryMs, pass: () => contents.sweep() },
     { name: 'transfers', everyMs: leftoversEveryMs, pass: () => transfers.tasks.removeLeftovers() },
+    { name: 'metering', everyMs: meteringEveryMs, pass: () => metering.pass() },
     { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
@@ -262,6 +266,7 @@ export function createCloud(
     guestAt: (vpcId, privateIp) => guestAt(deps, vpcId, privateIp),
     guestMetadataAt: (vpcId, privateIp) => guestMetadataAt(deps, vpcId, privateIp),
     async start() {
+      await metering.start()
       await reconcileNetworks(deps)
       await operations.start()
       stopListening = machines.onChange(() => reconcilers[0]!.signal())

@@ -1,10 +1,27 @@
 /** The only door to real time. Everything that waits or dates takes a {@link Clock}. */
+import { readFileSync } from 'node:fs'
+import { uptime } from 'node:os'
 
 export interface Clock {
   /** Milliseconds since the Unix epoch. */
   now(): number
   /** Resolves after `ms` milliseconds, or rejects with the signal's reason. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>
+}
+
+/** How long this host has been up, whatever anybody does to its clock: tells when the clock was set. */
+export interface HostUptime {
+  /** Differs from one boot to the next: times of two boots cannot be compared. */
+  readonly bootId: string
+  uptimeMs(): number
+}
+
+/** Suspended time counts. Linux: `/proc/sys/kernel/random/boot_id`. */
+export const systemUptime: HostUptime = {
+  get bootId() {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  },
+  uptimeMs: () => Math.round(uptime() * 1000),
 }
 
 export const systemClock: Clock = {

@@ -78,6 +78,8 @@ export const limits = {
   storeTaskImages: 20,
   /** Layers of a root in the instance store: one, and one more for each bundle that is made of it while it runs. */
   rootLayers: 32,
+  /** Instances whose last sign of life is remembered. */
+  instancesSeen: 100_000,
   /** Largest piece of a file that is sent here, or fetched, in one request. */
   transferPieceBytes: 8 * 1024 * 1024,
   /** Files that are being sent here at once. */

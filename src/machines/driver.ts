@@ -72,8 +72,11 @@ export type MachineStatus =
   | { state: 'running'; pid: number | null }
   /** The guest waits, mostly for a disk of the host: it goes on by itself once the cause is gone. `reason` is for people. */
   | { state: 'paused'; pid: number | null; reason: string }
-  /** The guest switched itself off; the process waits to be collected with {@link MachineDriver.destroy}. */
-  | { state: 'shutdown'; pid: number | null }
+  /**
+   * The guest switched itself off; the process waits to be collected with {@link MachineDriver.destroy}. `sinceMs` is the
+   * last sign of life that the host has of it.
+   */
+  | { state: 'shutdown'; pid: number | null; sinceMs: number | null }
 
 export interface DiskUsage {
   /** Bytes that the disk's layer files take on the host. */

@@ -1,4 +1,4 @@
-import { CamelCasePlugin, type Dialect, Kysely } from 'kysely'
+import { CamelCasePlugin, type Dialect, Kysely, PostgresAdapter, sql } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import * as first from './migrations/0001-first.ts'
 import * as volumes from './migrations/0002-volumes.ts'
@@ -14,6 +14,7 @@ import * as instanceStoreImages from './migrations/0011-instance-store-images.ts
 import * as instanceDisks from './migrations/0012-instance-disks.ts'
 import * as storedImages from './migrations/0013-stored-images.ts'
 import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
+import * as usage from './migrations/0016-usage.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -34,6 +35,7 @@ const migrations: Record<string, Migration> = {
   '0012-instance-disks': instanceDisks,
   '0013-stored-images': storedImages,
   '0014-bundle-tasks': bundleTasks,
+  '0016-usage': usage,
 }
 
 export function openDatabase(dialect: Dialect): Db {
@@ -45,4 +47,18 @@ export async function migrate(db: Db): Promise<void> {
   const migrator = new Migrator({ db, provider: { getMigrations: async () => migrations } })
   const { error } = await migrator.migrateToLatest()
   if (error) throw new Error('the database could not be brought up to date', { cause: error })
+}
+
+/** Names the turn that transactions wait for, among the advisory locks of a PostgreSQL database. */
+const transactionTurn = 4566
+
+/** One transaction after the other, so what one has checked holds until its end. */
+export function inTransaction<T>(db: Db, work: (tx: Db) => Promise<T>): Promise<T> {
+  return db.transaction().execute(async (tx) => {
+    // SQLite has one writer anyway.
+    if (db.getExecutor().adapter instanceof PostgresAdapter) {
+      await sql`select pg_advisory_xact_lock(${transactionTurn})`.execute(tx)
+    }
+    return await work(tx)
+  })
 }

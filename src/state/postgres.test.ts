@@ -4,6 +4,7 @@ import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
 import { type PostgresServer, postgresPrograms, startPostgres } from './testing/postgres-server.ts'
+import { usageSuite } from './usage.suite.ts'
 
 const programs = postgresPrograms()
 
@@ -23,6 +24,7 @@ if (programs === undefined) {
     const open = () => openState({ url })
     stateSuite('PostgreSQL', open)
     snapshotUploadSuite('PostgreSQL', open)
+    usageSuite('PostgreSQL', (metering) => openState({ url }, metering))
     bucketSuite('PostgreSQL that sorts as English does', async () =>
       openState({ url: await server.createDatabase('english') }),
     )

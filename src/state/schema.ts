@@ -14,6 +14,7 @@ import type { InstanceDiskTables } from './schema/instance-disks.ts'
 import type { NetworkTables } from './schema/networks.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
+import type { UsageTables } from './schema/usage.ts'
 import type { FastSnapshotRestoresTable, ReplaceRootVolumeTasksTable } from './schema/volume-features.ts'
 
 export type Flag = 0 | 1
@@ -397,7 +398,8 @@ export interface Database
     InstanceDiskTables,
     NetworkTables,
     StoredImageTables,
-    TransferTables {
+    TransferTables,
+    UsageTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

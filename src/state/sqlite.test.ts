@@ -10,6 +10,7 @@ import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
+import { usageSuite } from './usage.suite.ts'
 
 let folder: string
 beforeEach(() => {
@@ -21,6 +22,7 @@ const open = () => openState({ sqlitePath: join(folder, 'kiln.db') })
 stateSuite('SQLite', open)
 snapshotUploadSuite('SQLite', open)
 bucketSuite('SQLite', open)
+usageSuite('SQLite', (metering) => openState({ sqlitePath: join(folder, 'kiln.db') }, metering))
 
 test('a transaction that finds no room says so, leaves nothing, and later ones go on', async () => {
   const db = new Kysely<{ notes: { text: string } }>({ dialect: sqliteDialect(join(folder, 'small.db')) })

@@ -1,9 +1,9 @@
 /** Everything that is remembered, behind one door: a repository an aggregate, and transactions over them. */
-import { type Dialect, sql } from 'kysely'
+import type { Dialect } from 'kysely'
 import { BucketRepository } from './buckets.ts'
 import { BundleTaskRepository } from './bundle-tasks.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
-import { type Db, migrate, openDatabase } from './database.ts'
+import { type Db, inTransaction, migrate, openDatabase } from './database.ts'
 import { EncryptionRepository } from './encryption.ts'
 import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
 import { ImageRepository } from './images.ts'
@@ -27,6 +27,18 @@ import { sqliteDialect } from './sqlite.ts'
 import { StoredImageTaskRepository } from './stored-image-tasks.ts'
 import { TagRepository } from './tags.ts'
 import { TransferRepository } from './transfers.ts'
+import {
+  MeteredFastRestores,
+  MeteredInstances,
+  MeteredNetworks,
+  MeteredObjects,
+  MeteredSnapshots,
+  MeteredSnapshotTiers,
+  MeteredTags,
+  MeteredVolumes,
+} from './usage/metered-repositories.ts'
+import { Metering, type MeteringOptions } from './usage/metering.ts'
+import { UsageRepository } from './usage/usage.ts'
 import { VolumeModificationRepository } from './volume-modifications.ts'
 import { VolumeRepository } from './volumes.ts'
 
@@ -57,6 +69,7 @@ export interface Repositories {
   readonly operations: OperationRepository
   readonly encryption: EncryptionRepository
   readonly signingCertificates: SigningCertificateRepository
+  readonly usage: UsageRepository
 }
 
 export interface State extends Repositories {
@@ -68,11 +81,14 @@ export interface State extends Repositories {
   close(): Promise<void>
 }
 
-/** Names the turn that transactions wait for, among the advisory locks of a PostgreSQL database. */
-const transactionTurn = 4566
-
-/** Opens and upgrades the database: a SQLite file, or PostgreSQL when the place is a `postgres://` URL. */
-export async function openState(place: { sqlitePath: string } | { url: string }): Promise<State> {
+/**
+ * Opens and upgrades the database: a SQLite file, or PostgreSQL when the place is a `postgres://` URL. Without `metering`
+ * nothing that is written is charged for.
+ */
+export async function openState(
+  place: { sqlitePath: string } | { url: string },
+  metering?: MeteringOptions,
+): Promise<State> {
   const dialect: Dialect = 'url' in place ? postgresDialect(place.url) : sqliteDialect(place.sqlitePath)
   const db = openDatabase(dialect)
   try {
@@ -81,19 +97,33 @@ export async function openState(place: { sqlitePath: string } | { url: string })
     await db.destroy()
     throw error
   }
+  const meter = metering && new Metering(metering)
   return {
-    ...repositoriesOf(db),
-    transaction: (work) =>
-      db.transaction().execute(async (tx) => {
-        // SQLite has one writer anyway.
-        if ('url' in place) await sql`select pg_advisory_xact_lock(${transactionTurn})`.execute(tx)
-        return work(repositoriesOf(tx))
-      }),
+    ...repositoriesOf(db, meter),
+    transaction: (work) => inTransaction(db, (tx) => work(repositoriesOf(tx, meter))),
     close: () => db.destroy(),
   }
 }
 
-function repositoriesOf(db: Db): Repositories {
+function repositoriesOf(db: Db, metering: Metering | undefined): Repositories {
+  return metering ? { ...plainRepositories(db), ...meteredRepositories(db, metering) } : plainRepositories(db)
+}
+
+function meteredRepositories(db: Db, metering: Metering): Partial<Repositories> {
+  return {
+    instances: new MeteredInstances(db, metering),
+    volumes: new MeteredVolumes(db, metering),
+    snapshots: new MeteredSnapshots(db, metering),
+    snapshotTiers: new MeteredSnapshotTiers(db, metering),
+    fastSnapshotRestores: new MeteredFastRestores(db, metering),
+    networks: new MeteredNetworks(db, metering),
+    objects: new MeteredObjects(db, metering),
+    tags: new MeteredTags(db, metering),
+    usage: new UsageRepository(db, metering),
+  }
+}
+
+function plainRepositories(db: Db): Repositories {
   return {
     settings: new SettingsRepository(db),
     networks: new NetworkRepository(db),
@@ -121,5 +151,6 @@ function repositoriesOf(db: Db): Repositories {
     operations: new OperationRepository(db),
     encryption: new EncryptionRepository(db),
     signingCertificates: new SigningCertificateRepository(db),
+    usage: new UsageRepository(db),
   }
 }

@@ -11,6 +11,7 @@ import { createSnapshotBlocks, seedRegion } from '../../src/blocks/snapshot-bloc
 import { type Cloud, createCloud } from '../../src/cloud/cloud.ts'
 import { type CloudDeps, type CloudTiming, defaultTiming, type Scope } from '../../src/cloud/deps.ts'
 import { openMasterKey } from '../../src/cloud/encryption/master-key.ts'
+import { chargeRules } from '../../src/cloud/metering/charge-rules.ts'
 import { newMac } from '../../src/cloud/network/addresses.ts'
 import type { PublicImage } from '../../src/cloud/regions/regions.ts'
 import { type Clock, systemClock } from '../../src/lib/clock.ts'
@@ -60,7 +61,8 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   const { homePath, isLive = false, timing, clock = systemClock, wrapBlocks = (blocks) => blocks } = options
   const home = homeAt(homePath ?? (await mkdtemp(join(tmpdir(), 'kiln-cloud-'))))
   const [random, log] = [systemRandom, silentLog]
-  const state = await openState({ sqlitePath: home.databasePath })
+  const uptime = { bootId: 'test', uptimeMs: () => clock.now() }
+  const state = await openState({ sqlitePath: home.databasePath }, { clock, uptime, rules: chargeRules })
   const masterKey = await openMasterKey({ state, random }, home.masterKeyPath)
   const simulated = createSimulatedNetwork({ home: home.root, random })
   const plans: VpcPlan[] = []

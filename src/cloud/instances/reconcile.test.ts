@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openTestCloud, placeInstance, type TestCloud } from '../../../test/support/test-cloud.ts'
 import type { CloudDeps } from '../deps.ts'
+import { Metering } from '../metering/metering.ts'
 import { reconcileMachines } from './reconcile.ts'
 
 const scope = { accountId: '000000000001', region: 'eu-west-1' }
@@ -19,7 +20,7 @@ const stateOf = async (id: string) => (await deps.state.instances.get(id))!.stat
 
 test('a running instance whose machine is gone stops', async () => {
   const id = await place(20)
-  await reconcileMachines(deps)
+  await reconcileMachines(deps, new Metering(deps))
   expect(await stateOf(id)).toBe('stopping')
 })
 
@@ -29,7 +30,7 @@ test('an instance that somebody began to reboot while its machine was looked at 
     await deps.state.instances.update(id, { heldBy: 'op-1' })
     return { state: 'absent' } as const
   }
-  await reconcileMachines({ ...deps, machines: { ...deps.machines, inspect } })
+  await reconcileMachines({ ...deps, machines: { ...deps.machines, inspect } }, new Metering(deps))
   expect(await stateOf(id)).toBe('running')
 })
 
@@ -40,19 +41,18 @@ test('no machine is looked at in the middle of work on it', async () => {
     looked = true
     return { state: 'absent' } as const
   }
-  await deps.locks.hold(id, () => reconcileMachines({ ...deps, machines: { ...deps.machines, inspect } }))
+  await deps.locks.hold(id, () =>
+    reconcileMachines({ ...deps, machines: { ...deps.machines, inspect } }, new Metering(deps)),
+  )
   expect([looked, await stateOf(id)]).toEqual([false, 'running'])
-  const looking = reconcileMachines({
-    ...deps,
-    machines: {
-      ...deps.machines,
-      async inspect() {
-        expect(deps.locks.isHeld(id)).toBe(true)
-        return { state: 'running', pid: null }
-      },
+  const machines = {
+    ...deps.machines,
+    async inspect() {
+      expect(deps.locks.isHeld(id)).toBe(true)
+      return { state: 'running', pid: null } as const
     },
-  })
-  await looking
+  }
+  await reconcileMachines({ ...deps, machines }, new Metering(deps))
 })
 
 test('a stray machine is switched off, one whose instance was started since then is not', async () => {
@@ -68,6 +68,6 @@ test('a stray machine is switched off, one whose instance was started since then
       await deps.state.instances.update(started, { state: 'pending' })
     },
   }
-  await reconcileMachines({ ...deps, machines })
+  await reconcileMachines({ ...deps, machines }, new Metering(deps))
   expect(ended).toEqual([stray])
 })

@@ -5,6 +5,7 @@
 import type { Instance } from '../../state/instances.ts'
 import type { InstanceState } from '../../state/schema.ts'
 import type { CloudDeps } from '../deps.ts'
+import type { Metering } from '../metering/metering.ts'
 import { applyVpc } from '../network/plan.ts'
 import { passesCheck } from './status-check.ts'
 import { enqueueStop } from './stop-operation.ts'
@@ -14,12 +15,12 @@ const mayHaveMachine: ReadonlySet<InstanceState> = new Set(['pending', 'running'
 const recheckMs = 60_000
 
 /** One pass over the machines of this host. */
-export async function reconcileMachines(deps: CloudDeps): Promise<void> {
+export async function reconcileMachines(deps: CloudDeps, metering: Metering): Promise<void> {
   const { state, machines, locks } = deps
   // Work on a machine is done under its instance's lock: whoever looks at both must not do so in the middle of it.
   for (const instance of await state.instances.inStates(['running'])) {
     if (instance.heldBy !== null || locks.isHeld(instance.id)) continue
-    await locks.hold(instance.id, () => followMachine(deps, instance))
+    await locks.hold(instance.id, () => followMachine(deps, metering, instance))
   }
   const ids = await machines.list()
   const rows = new Map((await state.instances.many(ids)).map((row) => [row.id, row]))
@@ -40,9 +41,10 @@ async function endStray({ state, machines, log }: CloudDeps, id: string): Promis
 }
 
 /** A running instance follows its machine: a guest that switched itself off, or a machine that is gone. */
-async function followMachine(deps: CloudDeps, instance: Instance): Promise<void> {
+async function followMachine(deps: CloudDeps, metering: Metering, instance: Instance): Promise<void> {
   const status = await deps.machines.inspect(instance.id)
-  if (status.state === 'running' || status.state === 'paused') return
+  if (status.state === 'running' || status.state === 'paused') return metering.sawRunning(instance.id)
+  const end = metering.endOf(instance.id, status.state === 'shutdown' ? status.sinceMs : null)
   const isGuests = status.state === 'shutdown'
   const isBundled = instance.rootDeviceType === 'instance-store'
   const reason: Partial<Instance> = isGuests
@@ -58,9 +60,11 @@ async function followMachine(deps: CloudDeps, instance: Instance): Promise<void>
       }
   const terminates = isBundled || (isGuests && instance.shutdownBehavior === 'terminate')
   const moved = await deps.state.transaction(async (tx) => {
-    if ((await tx.instances.get(instance.id))?.heldBy !== null) return false
+    const now = await tx.instances.get(instance.id)
+    if (now?.heldBy !== null || now.state !== 'running') return false
     const next = terminates ? 'shutting-down' : 'stopping'
-    if (!(await tx.instances.move(instance.id, ['running'], { ...reason, state: next }))) return false
+    if (end) await tx.usage.endAt(instance.id, end)
+    await tx.instances.move(instance.id, ['running'], { ...reason, state: next })
     if (terminates) await enqueueTermination(deps, tx, instance)
     else await enqueueStop(deps, tx, instance, { force: true })
     return true

@@ -13,7 +13,7 @@ export async function statusOf(qmp: QmpConnection, pid: number): Promise<Machine
   const state = await runState(qmp)
   // A guest that suspended itself waits for a wake-up of its own making: it runs.
   if (state === 'running' || state === 'suspended') return { state: 'running', pid }
-  if (state === 'shutdown') return { state: 'shutdown', pid }
+  if (state === 'shutdown') return { state: 'shutdown', pid, sinceMs: null }
   return { state: 'paused', pid, reason: state === 'io-error' ? await diskTrouble(qmp) : state }
 }
 

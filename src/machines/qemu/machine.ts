@@ -82,7 +82,12 @@ export class QemuMachine {
     const { pid } = process
     try {
       const qmp = await this.#connection(connectTimeoutMs)
-      return qmp ? await statusOf(qmp, pid) : { state: 'absent' }
+      if (!qmp) return { state: 'absent' }
+      const status = await statusOf(qmp, pid)
+      // A guest's last words are written when it goes.
+      if (status.state === 'shutdown')
+        return { ...status, sinceMs: (await readConsole(this.paths.console, 1))?.atMs ?? null }
+      return status
     } catch (error) {
       if (!isAlive(process)) return { state: 'absent' }
       return { state: 'paused', pid, reason: `QEMU does not answer: ${messageOf(error)}` }

@@ -75,7 +75,7 @@ it('starts, and switches off, when its clock says so', async () => {
   const changed = vi.fn()
   driver.onChange(changed)
   clock.pass(1)
-  expect(await driver.inspect(id)).toEqual({ state: 'shutdown', pid: null })
+  expect(await driver.inspect(id)).toMatchObject({ state: 'shutdown', pid: null })
   await vi.waitFor(() => expect(changed).toHaveBeenCalledWith(id))
 })
 
@@ -95,7 +95,7 @@ it('goes on switching off in the next daemon', async () => {
   driver.onChange(changed)
   clock.pass(100)
   await vi.waitFor(() => expect(changed).toHaveBeenCalledWith(id))
-  expect(await driver.inspect(id)).toEqual({ state: 'shutdown', pid: null })
+  expect(await driver.inspect(id)).toMatchObject({ state: 'shutdown', pid: null })
 })
 
 it('fails one start, when told to', async () => {

@@ -122,7 +122,7 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
     const machine = await load(id)
     if (!machine) return { state: 'absent' }
     const isOff = machine.offAtMs !== null && machine.offAtMs <= clock.now()
-    return { state: isOff ? 'shutdown' : 'running', pid: null }
+    return isOff ? { state: 'shutdown', pid: null, sinceMs: machine.offAtMs } : { state: 'running', pid: null }
   }
 
   async function start(spec: MachineSpec, signal: AbortSignal): Promise<void> {
