@@ -14,6 +14,8 @@ describe('rooms', () => {
     ['src/cloud/ports.ts', "export type { MachineDriver } from '../machines/driver.ts'"],
     ['src/cloud/ports.ts', "export type { ContentStore } from '../objects/store.ts'"],
     ['src/cloud/ports.ts', "import { type Hash, type Store } from '../blocks/store.ts'"],
+    ['src/cloud/costs/bills.ts', "import { rate } from '../../prices/rating.ts'"],
+    ['src/cli/commands/cost.ts', "import { compareWorkload } from '../../prices/workload.ts'"],
     ['src/machines/driver.ts', "import type { NicAttachment } from '../network/driver.ts'"],
     ['src/cli/client.ts', "import { encode } from '../api/ec2/codec/encode.ts'"],
     ['src/cli/commands/serve.ts', "const { serve } = await import('../../server.ts')"],
@@ -47,6 +49,8 @@ describe('rooms', () => {
       "import { probe } from '../network/driver.ts'",
       'imports network/driver.ts, which machines may not',
     ],
+    ['src/prices/a.ts', "import { a } from '../cloud/a.ts'", 'imports cloud/a.ts, which prices may not'],
+    ['src/api/ce/a.ts', "import { a } from '../../prices/a.ts'", 'imports prices/a.ts, which api may not'],
     ['src/api/ec2/a.ts', "export * from '../../state/state.ts'", 'imports state/state.ts, which api may not'],
     [
       'src/cli/a.ts',

@@ -23,12 +23,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   network: ['lib'],
   objects: ['lib'],
   bundles: ['lib'],
+  prices: ['lib'],
   builder: ['bundles', 'lib'],
   state: ['lib'],
   operations: ['state', 'lib'],
-  cloud: ['operations', 'state', 'bundles', 'lib'],
+  cloud: ['operations', 'state', 'bundles', 'prices', 'lib'],
   api: ['cloud', 'lib'],
-  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'bundles', 'lib'],
+  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'bundles', 'prices', 'lib'],
 }
 
 /** Ports: types alone may cross here. */

@@ -9,6 +9,7 @@ import { version } from '../lib/version.ts'
 import { addBundles } from './commands/bundle.ts'
 import { addCertificates } from './commands/cert.ts'
 import { addCheck } from './commands/check.ts'
+import { addCosts } from './commands/cost.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addDown } from './commands/down.ts'
 import { addEnv } from './commands/env.ts'
@@ -44,6 +45,7 @@ export function kilnCommand(): Command {
     addKeys,
     addBundles,
     addCertificates,
+    addCosts,
     addCheck,
     addGc,
   ])

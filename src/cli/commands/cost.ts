@@ -1,0 +1,8 @@
+import type { Command } from 'commander'
+import { addCompare } from './cost/compare.ts'
+
+/** `kiln cost …`: a file of `cost/` for each command of the group. */
+export function addCosts(program: Command): void {
+  const cost = program.command('cost').description('what usage costs').helpCommand(false)
+  for (const add of [addCompare]) add(cost)
+}
