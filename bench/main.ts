@@ -7,6 +7,7 @@ import { benchBlocks } from './blocks/blocks.ts'
 import { benchBundles } from './bundles.ts'
 import { benchImageSize } from './image-size.ts'
 import { benchLogin } from './login.ts'
+import { benchRating } from './rating.ts'
 import type { Bench } from './report.ts'
 
 const benches: Readonly<Record<string, Bench>> = {
@@ -14,6 +15,7 @@ const benches: Readonly<Record<string, Bench>> = {
   'image-size': benchImageSize,
   blocks: benchBlocks,
   bundles: benchBundles,
+  rating: benchRating,
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })

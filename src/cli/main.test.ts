@@ -58,6 +58,7 @@ describe('the kiln command', () => {
         'cert list',
         'cert add',
         'cert remove',
+        'cost compare',
         'check',
         'gc',
       ]),

@@ -120,10 +120,15 @@ function tableOf(workload: Workload, { instanceStore, ebs }: Comparison, currenc
 
 function verdict({ cheaper, saved, breakEvenHoursPerDay: hours }: Comparison, currency: string): string {
   if (!cheaper) return 'Both cost the same.'
-  const within = hours && hours.compare(0) > 0 && hours.compare(24) <= 0
-  const always = `${hours ? 'however many hours it works' : 'for running costs nothing'} a day`
-  const until = within ? `both cost the same at ${shortText(hours, 2)} h of work a day` : always
-  return `${kindNames[cheaper]} saves ${moneyText(saved, currency)}; ${until}.`
+  const saver = cheaper === 'ebs' ? 'EBS-backed' : 'The instance store'
+  return `${saver} saves ${moneyText(saved, currency)}${breakEvenText(hours)}.`
+}
+
+/** When the other one would be the better; nothing where hours of work decide nothing. */
+function breakEvenText(hours: Exact | null): string {
+  if (!hours) return ''
+  if (hours.compare(0) <= 0 || hours.compare(24) > 0) return ', however few or many hours of a day have work'
+  return `; both cost the same at ${shortText(hours, 2)} h of work a day`
 }
 
 function jsonOf({ instanceStore, ebs, cheaper, saved, breakEvenHoursPerDay }: Comparison, currency: string) {
