@@ -58,6 +58,8 @@ import { createLocalContents } from './objects/local-contents.ts'
 import { KeyedLocks } from './operations/locks.ts'
 import { Reconciler } from './operations/reconciler.ts'
 import { OperationRunner } from './operations/runner.ts'
+import type { PriceSheet } from './prices/sheet.ts'
+import { defaultPriceSheet } from './prices/sheets.ts'
 import { type HomeLock, lockHome } from './state/home-lock.ts'
 import { openState, type State } from './state/state.ts'
 
@@ -77,6 +79,8 @@ export interface KilnOptions {
   databaseUrl?: string
   log: Log
   clock?: Clock
+  /** What usage costs; AWS's public prices unless given. */
+  prices?: PriceSheet
   /** What the clock is told by when somebody sets it; the host's unless given. */
   uptime?: HostUptime
   /** Long steps at the start, in words for people. */
@@ -160,6 +164,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const deps: CloudDeps = {
     objects: createLocalContents({ ...home, random }),
     ...{ state, blocks, machines, disks, sharedDisks, network, clock, random, log, masterKey },
+    prices: options.prices ?? defaultPriceSheet(),
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,

@@ -26,6 +26,7 @@ import { MachineRuns } from './instances/machine-runs.ts'
 import { reconcileMachines, reconcileNetworks, reconcileReachability } from './instances/reconcile.ts'
 import { RootReplacements } from './instances/root-replacements.ts'
 import { KeyPairs } from './key-pairs.ts'
+import { Costs } from './metering/costs.ts'
 import { Metering } from './metering/metering.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
@@ -95,6 +96,7 @@ export interface Cloud {
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
   readonly keyPairs: KeyPairs
+  readonly costs: Costs
   readonly tags: Tags
   readonly regions: Regions
   /** Opens the region and the account's default VPC there, on their first use. Called before every request. */
@@ -244,6 +246,7 @@ export function createCloud(
     vpcs,
     securityGroups: new SecurityGroups(deps),
     keyPairs: new KeyPairs(deps),
+    costs: new Costs(deps),
     tags: new Tags(deps),
     regions,
     async enter(scope) {

@@ -4,6 +4,7 @@ import type { MasterKey } from '../lib/master-key.ts'
 import type { Random } from '../lib/random.ts'
 import type { KeyedLocks } from '../operations/locks.ts'
 import type { OperationRunner } from '../operations/runner.ts'
+import type { PriceSheet } from '../prices/sheet.ts'
 import type { State } from '../state/state.ts'
 import type {
   ContentStore,
@@ -32,6 +33,8 @@ export interface CloudDeps {
   readonly clock: Clock
   readonly random: Random
   readonly log: Log
+  /** What usage costs. */
+  readonly prices: PriceSheet
   /** What the named encryption keys are sealed under. */
   readonly masterKey: MasterKey
   /** Where volumes lie: a folder each. */

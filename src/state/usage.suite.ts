@@ -81,7 +81,7 @@ class PlainModel {
   }
 }
 
-const isAll = () => true
+const hourly = () => 'hour' as const
 
 export function usageSuite(name: string, open: (metering: MeteringOptions) => Promise<State>): void {
   describe(`usage on ${name}`, () => {
@@ -94,7 +94,7 @@ export function usageSuite(name: string, open: (metering: MeteringOptions) => Pr
     })
     afterEach(() => state.close())
 
-    const everyDay = () => state.usage.days({ fromDay: 0, toDay: 1e6 }, time.nowS, isAll)
+    const everyDay = () => state.usage.days({ fromDay: 0, toDay: 1e6 }, time.nowS, hourly)
     const add = (id: string, volumeType: string, sizeGib: number) =>
       state.volumes.insert(volume(id, { volumeType, sizeGib }), emptyLayer(id))
 
@@ -247,7 +247,7 @@ export function usageSuite(name: string, open: (metering: MeteringOptions) => Pr
           ]),
         )
       const query = { fromDay: 0, toDay: 1e6, accountIds: [accountId] }
-      const days = byKey(await state.usage.days(query, time.nowS, isAll))
+      const days = byKey(await state.usage.days(query, time.nowS, hourly))
       const wanted = [...model.days].filter(([, { exact, bySecond, byHour }]) => exact || bySecond || byHour)
       expect(days, `seed ${seed}`).toEqual(Object.fromEntries(wanted))
       expect(byKey(await fromRecords([accountId])), `seed ${seed}`).toEqual(days)

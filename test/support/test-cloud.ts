@@ -29,6 +29,8 @@ import { createSimulatedNetwork } from '../../src/network/simulated/simulated-dr
 import { createLocalContents } from '../../src/objects/local-contents.ts'
 import { KeyedLocks } from '../../src/operations/locks.ts'
 import { OperationRunner } from '../../src/operations/runner.ts'
+import type { PriceSheet } from '../../src/prices/sheet.ts'
+import { defaultPriceSheet } from '../../src/prices/sheets.ts'
 import { openState } from '../../src/state/state.ts'
 
 export interface TestCloudOptions {
@@ -42,6 +44,7 @@ export interface TestCloudOptions {
   timing?: Partial<CloudTiming>
   /** Real time unless given; for tests in which days go by. */
   clock?: Clock
+  prices?: PriceSheet
   /** Puts faults before the block store. */
   wrapBlocks?: (blocks: SnapshotBlocks) => SnapshotBlocks
 }
@@ -93,6 +96,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   })
   const deps: CloudDeps = {
     ...{ state, machines, disks, sharedDisks, network, clock, random, log, masterKey },
+    prices: options.prices ?? defaultPriceSheet(),
     blocks: wrapBlocks(blocks),
     objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({

@@ -4,7 +4,7 @@
  */
 import type { Db } from '../database.ts'
 import type { UsageResourcesTable } from '../schema/usage.ts'
-import { type Counted, dayOf, roundingAtEnd, type Span, secondsByDay } from './usage-time.ts'
+import { type Counted, dayOf, minimumSeconds, roundingAtEnd, type Span, secondsByDay } from './usage-time.ts'
 
 export interface UsageQuery {
   /** All of them when absent. */
@@ -24,6 +24,9 @@ export interface UsageDay {
   bySecond: bigint
   byHour: bigint
 }
+
+/** Which of the amounts a price is for: see {@link UsageReader.days}. */
+export type RoundingName = 'none' | 'second' | 'hour'
 
 /** One event, or a meter that runs, up to now. */
 export interface UsageRecord {
@@ -52,13 +55,14 @@ export class UsageReader {
   }
 
   /**
-   * What was used on the days from `fromDay` to `toDay` (excluded), up to now. `isRounded` says of which usage types the
-   * rounded amounts matter: only of those the minutes and hours that have just begun are looked up.
+   * What was used on the days from `fromDay` to `toDay` (excluded), up to now. `roundingOf` says which of the amounts of a
+   * usage type matters: only for those that are rounded the minutes and hours that have just begun are looked up. With a
+   * time to come for `nowS` it is what will have been used if everything goes on as it is.
    */
   async days(
     query: UsageQuery & { fromDay: number; toDay: number },
     nowS: number,
-    isRounded: (usageType: string) => boolean,
+    roundingOf: (usageType: string) => RoundingName,
   ): Promise<UsageDay[]> {
     const days = new DaySums(query.fromDay, query.toDay)
     const rows = await this.#places(this.#db.selectFrom('usageDays').selectAll(), query)
@@ -76,13 +80,20 @@ export class UsageReader {
         days.add({ ...level, day }, { exact: amount, bySecond: amount, byHour: amount })
       }
     }
-    const rounded = new Set(levels.map(({ usageType }) => usageType).filter(isRounded))
-    if (days.toDay > dayOf(nowS)) await this.#addRoundings({ ...query, usageTypes: [...rounded] }, nowS, days)
+    const usageTypes = [...new Set(levels.map(({ usageType }) => usageType))]
+    const of = (name: RoundingName) => ({
+      ...query,
+      usageTypes: usageTypes.filter((type) => roundingOf(type) === name),
+    })
+    if (days.toDay > dayOf(nowS)) {
+      await this.#addRoundings(of('hour'), nowS, days)
+      await this.#addRoundings({ ...of('second'), begunAfterS: nowS - minimumSeconds }, nowS, days)
+    }
     return days.list()
   }
 
   /** Until a run ends its last hour is taken for whole, as if it lasted: here it is counted as it is now. */
-  async #addRoundings(query: UsageQuery, nowS: number, days: DaySums): Promise<void> {
+  async #addRoundings(query: UsageQuery & { begunAfterS?: number }, nowS: number, days: DaySums): Promise<void> {
     for await (const { span, quantity, ...place } of this.#running(query, nowS)) {
       for (const [day, { bySecond, byHour }] of roundingAtEnd(span)) {
         const times = (seconds: number) => BigInt(quantity) * BigInt(seconds)
@@ -120,7 +131,7 @@ export class UsageReader {
   }
 
   async *#running(
-    query: UsageQuery & { resourceIds?: readonly string[] },
+    query: UsageQuery & { resourceIds?: readonly string[]; begunAfterS?: number },
     nowS: number,
   ): AsyncGenerator<Omit<UsageRecord, 'amount' | 'isEstimated' | 'isRunning'>> {
     if (query.usageTypes?.length === 0) return
@@ -133,6 +144,7 @@ export class UsageReader {
         ]),
       )
       if (query.resourceIds) page = page.where('resourceId', 'in', [...query.resourceIds])
+      if (query.begunAfterS !== undefined) page = page.where('fromS', '>', query.begunAfterS)
       const rows = await page.orderBy('resourceId').orderBy('usageType').limit(rowsPerPage).execute()
       for (const { fromS, runBeforeS, ...meter } of rows) {
         yield { ...meter, span: { fromS, toS: Math.max(fromS, nowS), runBeforeS } }

@@ -6,7 +6,7 @@
 
 export const daySeconds = 86_400
 const hourSeconds = 3600
-const minimumSeconds = 60
+export const minimumSeconds = 60
 
 /** Something that was used evenly. `runBeforeS` is how long its run had lasted at `fromS`, or null when it began then. */
 export interface Span {

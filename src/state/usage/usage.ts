@@ -4,7 +4,7 @@ import { fastRestoreName, type MeteredKind, type Metering, readClock } from './m
 import { UsageReader } from './usage-reader.ts'
 import type { Usage, UsageEnd } from './usage-writer.ts'
 
-export type { UsageDay, UsageQuery, UsageRecord, UsageResource } from './usage-reader.ts'
+export type { RoundingName, UsageDay, UsageQuery, UsageRecord, UsageResource } from './usage-reader.ts'
 
 const rowsPerPage = 500
 

@@ -1,0 +1,147 @@
+/** What costs can be asked for: a window of time, in periods, in groups, narrowed by a filter. */
+import { type UsageTypeFacts, usageTypeFacts } from '../../prices/usage-types.ts'
+import type { UsageResource } from '../../state/usage/usage.ts'
+import { dayOf, daySeconds } from '../../state/usage/usage-time.ts'
+
+/** A `tag:KEY` is the value of that tag, as it is or was last. Values that are not known are the empty text. */
+export type CostDimension =
+  | 'account'
+  | 'region'
+  | 'service'
+  | 'usage-type'
+  | 'product-family'
+  | 'instance-type'
+  | 'resource'
+  | 'resource-kind'
+  | 'image'
+  | `tag:${string}`
+
+export type Granularity = 'hour' | 'day' | 'month' | 'total'
+
+export type CostFilter =
+  | { all: readonly CostFilter[] }
+  | { any: readonly CostFilter[] }
+  | { not: CostFilter }
+  /** One of the values; with `isAbsent` it has none. */
+  | { dimension: CostDimension; values: readonly string[]; isAbsent?: boolean }
+
+export interface CostQuery {
+  /** Seconds since the epoch; `toS` is excluded. */
+  fromS: number
+  toS: number
+  granularity: Granularity
+  groupBy: readonly CostDimension[]
+  filter?: CostFilter
+  /** Whose; everybody's when absent. */
+  accountIds?: readonly string[]
+}
+
+/** What usage is asked about. Days know no resources. */
+export interface UsageFacts {
+  accountId: string
+  region: string
+  usageType: string
+  resourceId?: string
+  resource?: UsageResource
+  imageId?: string | null
+}
+
+const byResource: ReadonlySet<CostDimension> = new Set(['resource', 'resource-kind', 'image'])
+
+export const knowsResources = (dimension: CostDimension): boolean =>
+  byResource.has(dimension) || dimension.startsWith('tag:')
+
+export function dimensionsOf(filter: CostFilter | undefined): CostDimension[] {
+  if (!filter) return []
+  if ('all' in filter) return filter.all.flatMap(dimensionsOf)
+  if ('any' in filter) return filter.any.flatMap(dimensionsOf)
+  return 'not' in filter ? dimensionsOf(filter.not) : [filter.dimension]
+}
+
+const factOf = (usageType: string, pick: (facts: UsageTypeFacts) => string | null) => {
+  const facts = usageTypeFacts(usageType)
+  return (facts && pick(facts)) ?? ''
+}
+
+export function valueOf(dimension: CostDimension, facts: UsageFacts): string {
+  switch (dimension) {
+    case 'account':
+      return facts.accountId
+    case 'region':
+      return facts.region
+    case 'usage-type':
+      return facts.usageType
+    case 'service':
+      return factOf(facts.usageType, ({ service }) => service)
+    case 'product-family':
+      return factOf(facts.usageType, ({ productFamily }) => productFamily)
+    case 'instance-type':
+      return /^(?:BoxUsage|InstanceTime\.[a-z-]+):(.+)$/.exec(facts.usageType)?.[1] ?? ''
+    case 'resource':
+      return facts.resourceId ?? ''
+    case 'resource-kind':
+      return facts.resource?.kind ?? ''
+    case 'image':
+      return facts.imageId ?? ''
+    default:
+      return facts.resource?.tags[dimension.slice('tag:'.length)] ?? ''
+  }
+}
+
+export function passes(filter: CostFilter | undefined, facts: UsageFacts): boolean {
+  if (!filter) return true
+  if ('all' in filter) return filter.all.every((part) => passes(part, facts))
+  if ('any' in filter) return filter.any.some((part) => passes(part, facts))
+  if ('not' in filter) return !passes(filter.not, facts)
+  const value = valueOf(filter.dimension, facts)
+  return filter.isAbsent ? value === '' : filter.values.includes(value)
+}
+
+/** A stretch of time within one period and one calendar month: prices are for a month. */
+export interface Stretch {
+  fromS: number
+  toS: number
+  /** Index into the periods. */
+  period: number
+  /** As `2026-11`. */
+  month: string
+}
+
+export interface Period {
+  fromS: number
+  toS: number
+}
+
+export function periodsOf({ fromS, toS, granularity }: CostQuery): Period[] {
+  const periods: Period[] = []
+  for (let at = fromS; at < toS; ) {
+    const end = Math.min(toS, granularity === 'total' ? toS : nextOf(at, granularity))
+    periods.push({ fromS: at, toS: end })
+    at = end
+  }
+  return periods
+}
+
+/** The periods, cut where months begin. */
+export function stretchesOf(periods: readonly Period[]): Stretch[] {
+  return periods.flatMap(({ fromS, toS }, period) => {
+    const stretches: Stretch[] = []
+    for (let at = fromS; at < toS; ) {
+      const end = Math.min(toS, nextOf(at, 'month'))
+      stretches.push({ fromS: at, toS: end, period, month: monthOf(at) })
+      at = end
+    }
+    return stretches
+  })
+}
+
+export const monthOf = (timeS: number): string => new Date(timeS * 1000).toISOString().slice(0, 7)
+
+export const isStartOfDay = (timeS: number): boolean => timeS % daySeconds === 0
+
+function nextOf(timeS: number, granularity: 'hour' | 'day' | 'month'): number {
+  if (granularity === 'hour') return (Math.floor(timeS / 3600) + 1) * 3600
+  if (granularity === 'day') return (dayOf(timeS) + 1) * daySeconds
+  const date = new Date(timeS * 1000)
+  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1) / 1000
+}
