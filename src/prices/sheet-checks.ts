@@ -38,26 +38,39 @@ export function checkedSheet(
 ): PriceSheet {
   const checkedHead = headOf(head, problems)
   const prices = new Map<string, Map<string, Price>>()
-  const firstLines = new Map<string, number>()
+  const seen = new SeenRows(problems)
   for (const row of rows) {
-    const checked = priceOf(row, problems)
+    const price = priceOf(row, problems)
+    if (!seen.isFirst(row) || !price) continue
     const [region, usageType] = [String(row.region.value), String(row.usageType.value)]
-    const key = `${region} ${usageType}`
-    const first = firstLines.get(key)
-    if (first !== undefined) {
-      problems.add(
-        row.line,
-        row.usageType.name,
-        `there is a price of ${usageType} in ${region} on line ${first} already`,
-      )
-    } else firstLines.set(key, row.line)
-    if (!checked || first !== undefined) continue
     const ofRegion = prices.get(region) ?? new Map<string, Price>()
-    prices.set(region, ofRegion.set(usageType, checked))
+    prices.set(region, ofRegion.set(usageType, price))
   }
-  if (firstLines.size === 0) problems.add(head.line, 'prices', 'the sheet has no price')
+  if (seen.isEmpty) problems.add(head.line, 'prices', 'the sheet has no price')
   problems.throwIfAny()
   return new PriceSheet(checkedHead, prices)
+}
+
+/** Which usage type in which region had its row, right or wrong, on which line. */
+class SeenRows {
+  private readonly lines = new Map<string, number>()
+  private readonly problems: SheetProblems
+
+  constructor(problems: SheetProblems) {
+    this.problems = problems
+  }
+
+  get isEmpty(): boolean {
+    return this.lines.size === 0
+  }
+
+  isFirst({ line, region, usageType }: SheetRow): boolean {
+    const key = JSON.stringify([region.value, usageType.value])
+    const first = this.lines.get(key)
+    if (first === undefined) this.lines.set(key, line)
+    else this.problems.add(line, usageType.name, `this region and usage type have a price on line ${first} already`)
+    return first === undefined
+  }
 }
 
 /** Reads one field of many; what is missing or wrong becomes a problem. */
@@ -95,14 +108,8 @@ function headOf(head: { line: number; name: string; fields: Fields }, problems: 
 }
 
 function priceOf(row: SheetRow, problems: SheetProblems): Price | undefined {
-  const region = row.region.value
-  if (region !== anyRegion && !(typeof region === 'string' && Object.hasOwn(regionNames, region))) {
-    problems.add(row.region.line, row.region.name, `there is no region ${quoted(region)}; ${anyRegion} is for any`)
-  }
-  const facts = typeof row.usageType.value === 'string' ? usageTypeFacts(row.usageType.value) : undefined
-  if (!facts) {
-    problems.add(row.usageType.line, row.usageType.name, `there is no usage type ${quoted(row.usageType.value)}`)
-  }
+  checkRegion(row.region, problems)
+  const facts = factsOf(row.usageType, problems)
   const reader = new FieldReader(row, problems)
   const unit = reader.read('unit', (value) => !facts || value === facts.unit, `must be ${facts?.unit}`)
   const price = priceText(row, reader, problems)
@@ -113,6 +120,17 @@ function priceOf(row: SheetRow, problems: SheetProblems): Price | undefined {
     ...{ unit: facts.unit, price: exactOf(price), rounding: (rounding as Rounding | undefined) ?? facts.rounding },
     ...(asOf === undefined ? {} : { asOf }),
   }
+}
+
+function checkRegion({ value, line, name }: Field, problems: SheetProblems): void {
+  if (value === anyRegion || (typeof value === 'string' && Object.hasOwn(regionNames, value))) return
+  problems.add(line, name, `there is no region ${quoted(value)}; ${anyRegion} is for any`)
+}
+
+function factsOf({ value, line, name }: Field, problems: SheetProblems): UsageTypeFacts | undefined {
+  const facts = typeof value === 'string' ? usageTypeFacts(value) : undefined
+  if (!facts) problems.add(line, name, `there is no usage type ${quoted(value)}`)
+  return facts
 }
 
 /** The price when it is one; each way of being none has its own words. */

@@ -32,7 +32,7 @@ export class SheetProblems {
 
   add(line: number, field: string, message: string): void {
     this.count += 1
-    if (this.listed.length < sheetLimits.problems) this.listed.push({ line, field, message })
+    if (this.listed.length < sheetLimits.problems) this.listed.push({ line, field: shown(field), message })
   }
 
   /** Throws {@link BadPriceSheet} when there is one, in the order of the file. */
@@ -47,6 +47,13 @@ export class SheetProblems {
 
 /** A value of the file in a message: short, and quoted. */
 export function quoted(value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value))
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text
+  return shown(typeof value === 'string' ? `'${value}'` : (JSON.stringify(value) ?? String(value)))
+}
+
+const longestShown = 120
+
+/** What a file says may be long, and may hold what a terminal would obey. */
+function shown(text: string): string {
+  const short = text.length > longestShown ? `${text.slice(0, longestShown - 1)}…` : text
+  return short.replace(/\p{C}/gu, '\ufffd')
 }

@@ -70,7 +70,7 @@ us-east-1,DataTransfer-Regional-Out,GB,0.02,hour,x,y
       "line 11, price: must be a decimal number of at most 15.18 digits, as 0.0104, not '1e3'",
       "line 11, rounding: must be second or hour or none, not 'minute'",
       'line 12, CSV: has 6 cells for 5 columns',
-      'line 12, usageType: there is a price of BoxUsage:t3.nano in us-east-1 on line 11 already',
+      'line 12, usageType: this region and usage type have a price on line 11 already',
       'line 13, CSV: has 7 cells for 5 columns',
       "line 13, rounding: must be none for what is used at once, not 'hour'",
     ])
@@ -137,7 +137,7 @@ describe('a sheet in JSON', () => {
     const row = '"BoxUsage:t3.micro": { "unit": "Hrs", "price": "1" }'
     const text = json().replace(/"prices": [\s\S]*/, `"prices": { "us-east-1": {\n${row},\n${row} } } }`)
     expect(problems(text)).toEqual([
-      'line 9, prices.us-east-1.BoxUsage:t3.micro: there is a price of BoxUsage:t3.micro in us-east-1 on line 8 already',
+      'line 9, prices.us-east-1.BoxUsage:t3.micro: this region and usage type have a price on line 8 already',
     ])
   })
 })
@@ -154,6 +154,12 @@ describe('bounds', () => {
     const told = problems(csvHead + row.repeat(sheetLimits.rows + 1))
     expect(told).toHaveLength(sheetLimits.problems + 1)
     expect(told.at(-1)).toBe(`and ${sheetLimits.rows - sheetLimits.problems} more`)
+  })
+
+  test('what a file says is shown short, and without what a terminal obeys', () => {
+    const told = problems(json({ prices: { ['\u001b[2J\n'.repeat(1000)]: { ['x'.repeat(100_000)]: {} } } }))
+    expect(told.length).toBeGreaterThan(2)
+    expect(told.every((line) => line.length < 400 && !/\p{Cc}/u.test(line))).toBe(true)
   })
 
   test('what is no UTF-8 is told', () => {

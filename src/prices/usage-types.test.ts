@@ -50,6 +50,7 @@ describe('usage types', () => {
     'EBS:VolumeUsage',
     '',
     '__proto__',
+    `BoxUsage:${'a'.repeat(99)}.large`,
   ])('%j is none', (usageType) => expect(usageTypeFacts(usageType)).toBeUndefined())
 
   test.each(['2026-13', '2026-00', '26-01', '2026-1', '2026-01-01', ''])('%j is no month', (month) => {

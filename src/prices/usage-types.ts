@@ -33,7 +33,7 @@ export interface UsageTypeFacts {
 
 type Row = Omit<UsageTypeFacts, 'usageType' | 'perUnit' | 'reportOnly'> & { bytes?: boolean; reportOnly?: boolean }
 
-const instanceType = '[a-z0-9-]+\\.[a-z0-9-]+'
+const instanceType = '[a-z0-9-]{1,20}\\.[a-z0-9-]{1,20}'
 const compute = { service: 'AmazonEC2', productFamily: 'Compute Instance', unit: 'Hrs', per: 'hour' } as const
 const volumes = { service: 'AmazonEC2', per: 'month', rounding: 'second' } as const
 const snapshots = { service: 'AmazonEC2', productFamily: 'Storage Snapshot', rounding: 'none', bytes: true } as const
@@ -104,14 +104,15 @@ const patterns = rows.map(([pattern, row]) => ({ pattern: new RegExp(`^(?:${patt
 
 /** Names come from outside as well: what was asked is not kept for ever. */
 const mostRemembered = 4096
-const remembered = new Map<string, UsageTypeFacts | undefined>()
+const remembered = new Map<string, UsageTypeFacts>()
 
 /** What is known of a usage type; undefined when there is none of this name. */
 export function usageTypeFacts(usageType: string): UsageTypeFacts | undefined {
-  if (remembered.has(usageType)) return remembered.get(usageType)
+  const known = remembered.get(usageType)
+  if (known) return known
   const row = patterns.find(({ pattern }) => pattern.test(usageType))?.row
   const facts = row && factsOf(usageType, row)
-  if (remembered.size < mostRemembered) remembered.set(usageType, facts)
+  if (facts && remembered.size < mostRemembered) remembered.set(usageType, facts)
   return facts
 }
 
