@@ -1,9 +1,9 @@
-/** All of a served disk as a stream of bytes. What the server says is zeros is not read. */
+/** A served disk as a stream of the bytes that it has: what the server says is zeros is not read, and not given. */
 import { inOrder } from './concurrency.ts'
 import { allocationContext, scanExtents } from './extent-map.ts'
-import { blockBytes, blocksIn, blocksPerLeaf, zeroBlock } from './format.ts'
+import { blockBytes, blocksPerLeaf } from './format.ts'
 import { connectNbd, type NbdClient } from './nbd/client.ts'
-import type { CaptureSource } from './ports.ts'
+import type { CaptureSource, DiskExtent } from './ports.ts'
 
 const readsAhead = 8
 
@@ -13,36 +13,39 @@ interface ServedSource {
   sizeBytes: number
 }
 
-/** Where the last block ends that is not said to be zeros; at least one block, and at most the disk's end. */
-export async function dataEnd(served: ServedSource, signal?: AbortSignal): Promise<number> {
+/** Where the disk has blocks that are not said to be zeros, in order; of a disk of zeros, its first block. */
+export async function dataExtents(served: ServedSource, signal?: AbortSignal): Promise<DiskExtent[]> {
   const client = await connect(served, signal)
   try {
     const map = await scanExtents(client, null, signal)
-    const leaf = map.leafIndexes.at(-1) ?? 0
-    const slot = map.slotsToRead(leaf).at(-1) ?? 0
-    return Math.min((leaf * blocksPerLeaf + slot + 1) * blockBytes, served.sizeBytes)
+    const extents: DiskExtent[] = []
+    for (const leaf of map.leafIndexes) {
+      for (const slot of map.slotsToRead(leaf)) {
+        const start = (leaf * blocksPerLeaf + slot) * blockBytes
+        const bytes = Math.min(blockBytes, served.sizeBytes - start)
+        const last = extents.at(-1)
+        if (last && last.start + last.bytes === start) last.bytes += bytes
+        else extents.push({ start, bytes })
+      }
+    }
+    return extents.length > 0 ? extents : [{ start: 0, bytes: Math.min(blockBytes, served.sizeBytes) }]
   } finally {
     await client.close()
   }
 }
 
-/** The disk up to `endBytes`. Pieces may share memory: nobody may write into them. Throws when the export has another size, or is lost. */
+/** What lies in the extents, in order. Throws when the export has another size, or is lost. */
 export async function* streamDisk(
-  { endBytes, ...served }: ServedSource & { endBytes: number },
+  { extents, ...served }: ServedSource & { extents: readonly DiskExtent[] },
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer> {
   const client = await connect(served, signal)
   try {
-    const map = await scanExtents(client, null, signal)
-    const read = async (block: number): Promise<Buffer> => {
-      const lengthBytes = Math.min(blockBytes, endBytes - block * blockBytes)
-      const fate = map.fateOf(Math.floor(block / blocksPerLeaf), block % blocksPerLeaf)
-      if (fate === 'zero') return zeroBlock.subarray(0, lengthBytes)
-      const piece = Buffer.allocUnsafe(lengthBytes)
-      await client.readInto(piece, block * blockBytes)
+    yield* inOrder(pieces(extents), readsAhead, async ({ start, bytes }) => {
+      const piece = Buffer.allocUnsafe(bytes)
+      await client.readInto(piece, start)
       return piece
-    }
-    yield* inOrder(upTo(blocksIn(endBytes)), readsAhead, read)
+    })
   } finally {
     await client.close()
   }
@@ -55,6 +58,10 @@ async function connect({ source, sizeBytes }: ServedSource, signal: AbortSignal 
   throw new Error(`the export has ${client.sizeBytes} bytes, the disk should have ${sizeBytes}`)
 }
 
-async function* upTo(count: number): AsyncGenerator<number> {
-  for (let i = 0; i < count; i++) yield i
+async function* pieces(extents: readonly DiskExtent[]): AsyncGenerator<DiskExtent> {
+  for (const { start, bytes } of extents) {
+    for (let done = 0; done < bytes; done += blockBytes) {
+      yield { start: start + done, bytes: Math.min(blockBytes, bytes - done) }
+    }
+  }
 }

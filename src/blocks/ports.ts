@@ -47,6 +47,13 @@ export interface CaptureSource {
   exportName: string
 }
 
+/** A piece of a disk. */
+export interface DiskExtent {
+  /** Byte of the disk. */
+  start: number
+  bytes: number
+}
+
 /** What a volume has had served from its snapshot so far; survives restarts of the block server. */
 export interface VolumeReads {
   /** Distinct blocks fetched from the store for this volume. */
@@ -328,14 +335,16 @@ export interface SnapshotBlocks extends StoreCare {
     },
     progress?: Progress,
   ): Promise<void>
-  /** Where the last block of a served disk ends that is not said to be zeros; at least one block. */
-  dataEnd(request: { source: CaptureSource; sizeBytes: number }, signal?: AbortSignal): Promise<number>
   /**
-   * The bytes of a served disk up to `endBytes`, in order. Pieces may share memory: nobody may write into them. Throws when the
-   * export is lost or has another size.
+   * Where a served disk has blocks that are not said to be zeros, in order; neighbours are one piece. Of a disk of zeros, its
+   * first block.
+   */
+  dataExtents(request: { source: CaptureSource; sizeBytes: number }, signal?: AbortSignal): Promise<DiskExtent[]>
+  /**
+   * The bytes of a served disk that lie in these extents, in order. Throws when the export is lost or has another size.
    */
   streamDisk(
-    request: { source: CaptureSource; sizeBytes: number; endBytes: number },
+    request: { source: CaptureSource; sizeBytes: number; extents: readonly DiskExtent[] },
     signal?: AbortSignal,
   ): AsyncIterable<Buffer>
   /** Reads all that `root` names. Throws when something is missing or damaged. */

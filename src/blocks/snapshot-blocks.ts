@@ -6,7 +6,7 @@ import type { MasterKey } from '../lib/master-key.ts'
 import { capture } from './capture.ts'
 import { copySnapshot } from './copy.ts'
 import type { SealedDisks } from './disk-file.ts'
-import { dataEnd, streamDisk } from './disk-stream.ts'
+import { dataExtents, streamDisk } from './disk-stream.ts'
 import { formatExportName, wrapKey } from './export-name.ts'
 import { materialize } from './materialize.ts'
 import { packSnapshots, unpackSnapshots } from './packed-snapshots.ts'
@@ -136,7 +136,7 @@ export function createSnapshotBlocks(options: SnapshotBlocksOptions): LocalSnaps
         await unpackSnapshots({ store, ...request, onSnapshot: keep }, progress, clock)
       }),
 
-    dataEnd,
+    dataExtents,
     streamDisk,
 
     async verify({ region, root }, progress = {}) {

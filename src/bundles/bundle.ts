@@ -13,19 +13,30 @@ import {
   writeManifest,
 } from './manifest.ts'
 import { type BundleKey, sealKey, signText } from './seals.ts'
-import { archiveAround } from './tar-image.ts'
+import { archiveAround } from './tar-archive.ts'
+import type { Extent } from './tar-format.ts'
+
+export interface ImageSource {
+  sizeBytes: number
+  /**
+   * Where the image has anything but zeros, in order, each but the last of whole blocks of 512 bytes: the rest takes no room
+   * in the bundle, and no time whenever it is opened. Without this, all of the image is packed.
+   */
+  extents?: readonly Extent[]
+  /** Gives exactly what the extents hold, or the whole image. */
+  bytes: AsyncIterable<Uint8Array>
+}
 
 export interface PackOptions {
-  /** Gives exactly `sizeBytes` bytes. */
-  image: { sizeBytes: number; bytes: AsyncIterable<Uint8Array> }
+  image: ImageSource
   /** What the parts are called before `.part.00`, and the manifest before `.manifest.xml`. */
   name: string
   /** Of chance, and of this bundle alone. */
   key: BundleKey
   /** Keeps a part of at most 10 MiB. */
   writePart(filename: string, bytes: Buffer): Promise<void>
-  /** Bytes of the image that were read so far. */
-  onProgress?(imageBytes: number): void
+  /** How many of the bytes that are packed were read so far. */
+  onProgress?(readBytes: number, ofBytes: number): void
   signal?: AbortSignal
 }
 
@@ -116,19 +127,20 @@ async function* archived(
   { image, name, onProgress }: PackOptions,
   digest: ReturnType<typeof createHash>,
 ): AsyncGenerator<Uint8Array> {
-  const { before, after } = archiveAround(name, image.sizeBytes)
+  const { sizeBytes, extents, bytes } = image
+  const { before, after } = archiveAround(name, sizeBytes, extents)
+  const packedBytes = extents ? extents.reduce((sum, extent) => sum + extent.bytes, 0) : sizeBytes
   digest.update(before)
   yield before
   let total = 0
-  for await (const piece of image.bytes) {
+  for await (const piece of bytes) {
     total += piece.length
-    if (total > image.sizeBytes) break
+    if (total > packedBytes) break
     digest.update(piece)
     yield piece
-    onProgress?.(total)
+    onProgress?.(total, packedBytes)
   }
-  if (total !== image.sizeBytes)
-    throw new BadBundle(`the image has not the ${image.sizeBytes} bytes that it should have`)
+  if (total !== packedBytes) throw new BadBundle(`the image has not the ${packedBytes} bytes that it should have`)
   digest.update(after)
   yield after
 }

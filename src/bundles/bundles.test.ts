@@ -1,11 +1,12 @@
 import { createHash, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto'
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { run } from '../lib/programs.ts'
-import { createBundle } from './bundle.ts'
+import { createBundle, type ImageSource } from './bundle.ts'
+import { openDisk } from './disk-source.ts'
 import { type BundleManifest, parseManifest, partBytes, writeManifest } from './manifest.ts'
 import { openKey, signerOf, signText } from './seals.ts'
 import { openBundle } from './unbundle.ts'
@@ -42,14 +43,27 @@ interface Bundle {
   parts: Map<string, Buffer>
 }
 
-async function bundleOf(image: Buffer, about: { name?: string } = {}): Promise<Bundle> {
-  const parts = new Map<string, Buffer>()
+function bundleOf(image: Buffer): Promise<Bundle> {
   async function* pieces() {
     for (let at = 0; at < image.length; at += 100_000) yield image.subarray(at, at + 100_000)
   }
+  return bundleFrom({ sizeBytes: image.length, bytes: pieces() })
+}
+
+/** Of a file of these bytes; with a size, the file ends with a hole. */
+async function bundleOfDisk(image: Buffer, sizeBytes = image.length): Promise<Bundle> {
+  const path = join(folder, 'disk.raw')
+  await writeFile(path, image)
+  await truncate(path, sizeBytes)
+  const disk = await openDisk(path)
+  return await bundleFrom(disk).finally(() => disk.close())
+}
+
+async function bundleFrom(image: ImageSource): Promise<Bundle> {
+  const parts = new Map<string, Buffer>()
   const made = await createBundle({
-    image: { sizeBytes: image.length, bytes: pieces() },
-    name: about.name ?? 'image',
+    image,
+    name: 'image',
     user: '123456789012',
     bundler: { name: 'kiln', version: '1', release: '0' },
     architecture: 'x86_64',
@@ -85,6 +99,14 @@ function imageBytes(bytes: number): Buffer {
   return image
 }
 
+/** Half of it are holes, as many as asked for, so that the archive lists them beyond its header. */
+function holedImage(holes: number): Buffer {
+  const pieceBytes = 256 * 1024
+  const image = randomBytes(2 * holes * pieceBytes)
+  for (let at = 0; at < image.length; at += 2 * pieceBytes) image.fill(0, at, at + pieceBytes)
+  return image
+}
+
 describe('a bundle', () => {
   it.each([1, 511, 512, 513, 1_000_000, 25 * 1024 * 1024])('of %i bytes opens to the same image', async (bytes) => {
     const image = imageBytes(bytes)
@@ -92,6 +114,31 @@ describe('a bundle', () => {
     expect((await opened(bundle)).equals(image)).toBe(true)
     expect(parseManifest(bundle.document)).toEqual(bundle.manifest)
     for (const part of [...bundle.parts.values()].slice(0, -1)) expect(part.length).toBe(partBytes)
+  })
+
+  it.each([1, 511, 513, 1_000_000, 25 * 1024 * 1024])(
+    "of a disk's file of %i bytes opens to the same image",
+    async (bytes) => {
+      const image = imageBytes(bytes)
+      const bundle = await bundleOfDisk(image)
+      expect((await opened(bundle)).equals(image)).toBe(true)
+      expect(bundle.manifest.image.sizeBytes).toBe(bytes)
+    },
+  )
+
+  it('holds nothing of what is zeros, in the middle of the disk and at its end', async () => {
+    const image = holedImage(50)
+    const sizeBytes = 2 * image.length
+    const bundle = await bundleOfDisk(image, sizeBytes)
+    expect(bundle.manifest.image.bundledSizeBytes).toBeLessThan(image.length / 2 + 100_000)
+    const [data, end] = [await opened(bundle), Buffer.alloc(image.length)]
+    expect(data.equals(Buffer.concat([image, end]))).toBe(true)
+  })
+
+  it('of nothing but zeros is a list of holes', async () => {
+    const bundle = await bundleOfDisk(Buffer.alloc(0), 64 * 1024 * 1024)
+    expect(bundle.manifest.image.bundledSizeBytes).toBeLessThan(1000)
+    expect((await opened(bundle)).equals(Buffer.alloc(64 * 1024 * 1024))).toBe(true)
   })
 
   it('opens for its user too, and for nobody else', async () => {
@@ -225,9 +272,12 @@ describe('the programs of the classic tools', () => {
     expect((await opened(bundle)).equals(image)).toBe(true)
   })
 
-  it('open a bundle that was made here', async () => {
-    const image = imageBytes(12 * 1024 * 1024)
-    const bundle = await bundleOf(image)
+  it.each([
+    ['of a stream', bundleOf],
+    ["of a disk's file, its holes left out", bundleOfDisk],
+  ])('open a bundle that was made here %s', async (_, bundled) => {
+    const image = Buffer.concat([holedImage(30), Buffer.alloc(1024 * 1024)])
+    const bundle = await bundled(image)
     const { image: about } = bundle.manifest
     await writeFile(join(folder, 'all'), Buffer.concat(about.parts.map(({ filename }) => bundle.parts.get(filename)!)))
     const unseal = async (hex: string) => {

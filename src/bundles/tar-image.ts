@@ -1,25 +1,25 @@
-/**
- * The tar archive inside a bundle: one regular file, which is the image. The classic tools write it with GNU tar's `-S`,
- * so holes of the image may be left out of the stream and listed in the header ("GNU sparse", the old form: type `S`).
- */
+/** Reads the tar archive inside a bundle: one regular file, which is the image. */
 import { BadBundle } from './bad-bundle.ts'
+import {
+  blockBytes,
+  type Extent,
+  endBytes,
+  extentsIn,
+  hasItsChecksum,
+  padding,
+  readNumber,
+  sizeAt,
+  sparseExtension,
+  sparseHeader,
+  sparseMax,
+  typeAt,
+} from './tar-format.ts'
 
-const blockBytes = 512
-const endBytes = 2 * blockBytes
 /** A hole is given in pieces of this many bytes. */
 const zeros = Buffer.alloc(1024 * 1024)
-/** In the header itself, and in each of the blocks that may follow it. */
-const sparseInHeader = 4
-const sparseInExtension = 21
-const sparseMax = 1_000_000
 const longNameMaxBytes = 64 * 1024
 /** One for the name, one for the target of a link; a few more harm nobody. */
 const longNamesMax = 4
-
-interface Extent {
-  start: number
-  bytes: number
-}
 
 interface Member {
   /** Of the image, holes included. */
@@ -55,29 +55,12 @@ export async function* imageOf(tar: AsyncIterable<Buffer>, sizeBytes: number): A
   }
 }
 
-/** The header of an archive with one regular file, and what follows the file. */
-export function archiveAround(name: string, sizeBytes: number): { before: Buffer; after: Buffer } {
-  const header = Buffer.alloc(blockBytes)
-  header.write(name, 0, 100, 'utf8')
-  header.write('0000644\0', 100, 'latin1')
-  header.write('0000000\0', 108, 'latin1')
-  header.write('0000000\0', 116, 'latin1')
-  writeNumber(header, sizeBytes, 124, 12)
-  header.write('00000000000\0', 136, 'latin1')
-  header.write('0', 156, 'latin1')
-  header.write('ustar  \0', 257, 'latin1')
-  header.write(`${checksumOf(header).toString(8).padStart(6, '0')}\0 `, 148, 'latin1')
-  return { before: header, after: Buffer.alloc(padding(sizeBytes) + endBytes) }
-}
-
 async function readHeader(stream: ByteReader): Promise<Member> {
   for (let longNames = 0; ; longNames += 1) {
     const header = await stream.exactly(blockBytes)
-    if (checksumOf(header) !== Number.parseInt(header.toString('latin1', 148, 156), 8)) {
-      throw new BadBundle('what was decrypted holds no tar archive')
-    }
-    const size = readNumber(header, 124, 12)
-    const type = String.fromCharCode(header[156]!)
+    if (!hasItsChecksum(header)) throw new BadBundle('what was decrypted holds no tar archive')
+    const size = readNumber(header, sizeAt)
+    const type = String.fromCharCode(header[typeAt]!)
     if (type === 'L' || type === 'K') {
       // A long name comes before the member that has it. What the image is called does not matter.
       if (size > longNameMaxBytes || longNames === longNamesMax)
@@ -92,16 +75,16 @@ async function readHeader(stream: ByteReader): Promise<Member> {
 }
 
 async function readSparse(stream: ByteReader, header: Buffer, storedBytes: number): Promise<Member> {
-  const sizeBytes = readNumber(header, 483, 12)
-  const extents = extentsIn(header, 386, sparseInHeader)
-  let isExtended = header[482] === 1
+  const sizeBytes = readNumber(header, sparseHeader.realSizeAt)
+  const extents = extentsIn(header, sparseHeader)
+  let isExtended = header[sparseHeader.isExtendedAt] === 1
   while (isExtended) {
     const more = await stream.exactly(blockBytes)
-    const found = extentsIn(more, 0, sparseInExtension)
+    const found = extentsIn(more, sparseExtension)
     // A block without any would let a small bundle unpack to blocks without end.
     if (found.length === 0) throw new BadBundle('the archive has a list of holes with nothing in it')
     extents.push(...found)
-    isExtended = more[504] === 1
+    isExtended = more[sparseExtension.isExtendedAt] === 1
     if (extents.length > sparseMax) throw new BadBundle('the archive has too many holes')
   }
   let at = 0
@@ -113,16 +96,6 @@ async function readSparse(stream: ByteReader, header: Buffer, storedBytes: numbe
   }
   if (stored !== storedBytes) throw new BadBundle('the archive lists holes that do not fit its size')
   return { sizeBytes, extents }
-}
-
-function extentsIn(block: Buffer, offset: number, count: number): Extent[] {
-  const extents: Extent[] = []
-  for (let index = 0; index < count; index += 1) {
-    const at = offset + index * 24
-    if (block[at] === 0) break
-    extents.push({ start: readNumber(block, at, 12), bytes: readNumber(block, at + 12, 12) })
-  }
-  return extents
 }
 
 /** Two blocks of zeros, and then nothing but zeros: tar fills its last record with them. */
@@ -142,40 +115,6 @@ async function readEnd(stream: ByteReader): Promise<void> {
 
 function* hole(bytes: number): Generator<Buffer> {
   for (let left = bytes; left > 0; left -= zeros.length) yield zeros.subarray(0, Math.min(left, zeros.length))
-}
-
-const padding = (bytes: number) => (blockBytes - (bytes % blockBytes)) % blockBytes
-
-/** Octal text, or for what does not fit in it big-endian with the highest bit set. */
-function readNumber(block: Buffer, at: number, length: number): number {
-  if (block[at]! & 0x80) {
-    let value = 0n
-    for (const byte of block.subarray(at + 1, at + length)) value = (value << 8n) | BigInt(byte)
-    if (block[at] !== 0x80 || value > BigInt(Number.MAX_SAFE_INTEGER))
-      throw new BadBundle('the archive has a size that cannot be')
-    return Number(value)
-  }
-  const text = block
-    .toString('latin1', at, at + length)
-    .replace(/[\0 ]+$/, '')
-    .trimStart()
-  if (!/^[0-7]*$/.test(text)) throw new BadBundle('the archive has a size that cannot be')
-  return Number.parseInt(text || '0', 8)
-}
-
-function writeNumber(block: Buffer, value: number, at: number, length: number): void {
-  if (value < 8 ** (length - 1)) {
-    block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1')
-    return
-  }
-  block[at] = 0x80
-  block.writeBigUInt64BE(BigInt(value), at + length - 8)
-}
-
-function checksumOf(header: Buffer): number {
-  let sum = 8 * 0x20
-  for (const [at, byte] of header.entries()) if (at < 148 || at >= 156) sum += byte
-  return sum
 }
 
 /** Reads a stream of pieces by counts of bytes. */

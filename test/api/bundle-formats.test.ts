@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createBundle } from '../../src/bundles/bundle.ts'
+import { openDisk } from '../../src/bundles/disk-source.ts'
 import { parseManifest } from '../../src/bundles/manifest.ts'
 import { openKey, signerOf } from '../../src/bundles/seals.ts'
 import { openBundle } from '../../src/bundles/unbundle.ts'
@@ -63,8 +64,9 @@ test('what ec2-bundle-image makes opens here, with the key of the cloud', async 
 
 test('what is bundled here opens with ec2-unbundle, with the key of the user', async () => {
   const image = await readFile(place('disk.raw'))
+  const disk = await openDisk(place('disk.raw'))
   const { document } = await createBundle({
-    image: { sizeBytes: image.length, bytes: createReadStream(place('disk.raw')) },
+    image: disk,
     name: 'made outside',
     user: '123456789012',
     bundler: { name: 'kiln', version: '1', release: '0' },
@@ -74,7 +76,7 @@ test('what is bundled here opens with ec2-unbundle, with the key of the user', a
     cloudCertificatePem: await pem('cloud.pem'),
     signingKey: createPrivateKey(await pem('user.key')),
     writePart: (filename, bytes) => writeFile(place(filename), bytes),
-  })
+  }).finally(() => disk.close())
   await writeFile(place('made outside.manifest.xml'), document)
   await run('bash', [
     ...[join(toolsDir, 'ec2-unbundle'), '-k', place('user.key'), '-m', place('made outside.manifest.xml')],

@@ -17,7 +17,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Identity } from '../../src/bundles/identity.ts'
-import { archiveAround } from '../../src/bundles/tar-image.ts'
+import { archiveAround } from '../../src/bundles/tar-archive.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { bundleAround, newIdentity, putBundle } from '../support/bundles.ts'
 import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'

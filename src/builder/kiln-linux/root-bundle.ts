@@ -3,10 +3,10 @@
  * bundle it is, only the manifest says, and nothing about a public image is secret, so that its key lies beside it.
  */
 import { randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type PackedImage, packImage } from '../../bundles/bundle.ts'
+import { openDisk } from '../../bundles/disk-source.ts'
 import type { BundleKey } from '../../bundles/seals.ts'
 import { run } from '../../lib/programs.ts'
 import type { KilnLinuxImage } from './build.ts'
@@ -40,11 +40,9 @@ export async function bundleKilnLinux(
     await mkdir(work, { recursive: true, mode: 0o700 })
     await run('qemu-img', ['convert', '-q', '-O', 'raw', image.imagePath, raw])
     const key = { key: randomBytes(16), iv: randomBytes(16) }
-    const packed = await packImage({
-      image: { sizeBytes: image.virtualSizeBytes, bytes: createReadStream(raw, { highWaterMark: 1024 * 1024 }) },
-      ...{ name: 'kiln-linux', key },
-      writePart: (filename, bytes) => writeFile(join(work, filename), bytes),
-    })
+    const disk = await openDisk(raw)
+    const writePart = (filename: string, bytes: Buffer) => writeFile(join(work, filename), bytes)
+    const packed = await packImage({ image: disk, name: 'kiln-linux', key, writePart }).finally(() => disk.close())
     await rm(raw)
     const record: BundleRecord = { packed, key: key.key.toString('hex'), iv: key.iv.toString('hex') }
     await writeFile(join(work, recordFile), JSON.stringify(record))

@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Command } from 'commander'
 import { createBundle } from '../../bundles/bundle.ts'
+import { openDisk } from '../../bundles/disk-source.ts'
 import type { Identity } from '../../bundles/identity.ts'
 import { readPrivateKey } from '../../bundles/identity.ts'
 import { type BundleManifest, manifestMaxBytes, parseManifest } from '../../bundles/manifest.ts'
@@ -89,13 +90,13 @@ async function bundleImage(
   flags: Flags & PairFlags & { destination: string; prefix?: string; ec2cert?: string },
 ): Promise<void> {
   await checkRaw(file)
-  const { size: sizeBytes } = await stat(file)
   const signer = await pairOf(flags)
   const cloudCertificatePem = flags.ec2cert ? await readFile(flags.ec2cert, 'utf8') : await cloudCertificate(flags.home)
   const name = flags.prefix ?? basename(file).replace(/\.(raw|img)$/, '')
   await mkdir(flags.destination, { recursive: true })
+  const disk = await openDisk(file)
   const { document, manifest } = await createBundle({
-    image: { sizeBytes, bytes: createReadStream(file, { highWaterMark: 1024 * 1024 }) },
+    image: disk,
     ...{ name, user: flags.account, architecture: 'x86_64' },
     bundler: { name: 'kiln', version, release: '' },
     blockDeviceMapping: [
@@ -105,8 +106,8 @@ async function bundleImage(
     key: { key: randomBytes(16), iv: randomBytes(16) },
     ...{ userCertificatePem: signer.certificate, cloudCertificatePem, signingKey: readPrivateKey(signer.privateKey) },
     writePart: (filename, bytes) => writeFile(join(flags.destination, filename), bytes),
-    onProgress: (bytes) => showLine(`bundling ${file} … ${Math.floor((100 * bytes) / sizeBytes)}%`),
-  })
+    onProgress: (bytes, ofBytes) => showLine(`bundling ${file} … ${Math.floor((100 * bytes) / ofBytes)}%`),
+  }).finally(() => disk.close())
   showLine('')
   const manifestPath = join(flags.destination, `${name}.manifest.xml`)
   await writeFile(manifestPath, document)

@@ -90,12 +90,14 @@ export function bundleOperation(parts: BundleParts, runs: BundleRuns): Operation
     const root = await roots.open(task.instanceId, id)
     try {
       // What lies behind the last byte that was ever written are zeros, which every root has there.
-      const sizeBytes = await blocks.dataEnd(root, signal)
+      const extents = await blocks.dataExtents(root, signal)
+      const { start, bytes } = extents.at(-1)!
+      const sizeBytes = start + bytes
       const { certificate, privateKey } = await certificates.cloudIdentity()
-      let readBytes = 0
+      let progress = 0
       let partsBegun = 0
       const { document } = await createBundle({
-        image: { sizeBytes, bytes: blocks.streamDisk({ ...root, endBytes: sizeBytes }, signal) },
+        image: { sizeBytes, extents, bytes: blocks.streamDisk({ ...root, extents }, signal) },
         name: names.image,
         user: task.accountId,
         bundler: { name: 'kiln', version, release: '0' },
@@ -110,13 +112,12 @@ export function bundleOperation(parts: BundleParts, runs: BundleRuns): Operation
         signingKey: privateKey,
         async writePart(filename, content) {
           partsBegun++
-          const progress = Math.min(99, Math.floor((100 * readBytes) / sizeBytes))
           await context.progress(progress)
           await show(id, { state: 'storing', progress, partsBegun: Math.max(partsBegun, task.partsBegun) })
           await put(filename, content)
         },
-        onProgress(bytes) {
-          readBytes = bytes
+        onProgress(readBytes, ofBytes) {
+          progress = Math.min(99, Math.floor((100 * readBytes) / ofBytes))
         },
         signal,
       })
