@@ -1,4 +1,6 @@
 /** A bundle that the cloud makes of a running guest, on real machines: its root goes on, and another one begins with it. */
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import {
   BundleInstanceCommand,
   DescribeBundleTasksCommand,
@@ -10,6 +12,7 @@ import {
 import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3'
 import { expect, test } from 'vitest'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
+import { homeAt } from '../../src/lib/home.ts'
 import { useFleet, waiting } from './support/fleet.ts'
 
 const account = '111122223333'
@@ -72,4 +75,7 @@ test('a running guest is bundled, also over a crash of the daemon; its bundle bo
   await waitFor(systemClock, () => rebooted().catch(() => undefined), { everyMs: 500, timeoutMs: 120_000 })
   expect(await fleet.ssh(guest, 'cat kept')).toBe('before\nafter')
   await fleet.terminate([guest])
+  const { instanceStoreDir } = homeAt(kiln.home)
+  expect(await readdir(instanceStoreDir)).toEqual(['images'])
+  expect(await readdir(join(instanceStoreDir, 'images'))).toEqual([])
 })

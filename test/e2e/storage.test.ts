@@ -5,10 +5,8 @@ import { join } from 'node:path'
 import {
   CopyImageCommand,
   CreateImageCommand,
-  CreateSnapshotsCommand,
   DescribeVolumesCommand,
   waitUntilImageAvailable,
-  waitUntilSnapshotCompleted,
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { homeAt } from '../../src/lib/home.ts'
@@ -85,39 +83,4 @@ test('guests outlive the block server', async () => {
   const next = JSON.parse(readFileSync(join(homeAt(kiln.home).runDir, 'blocks.sock.pid'), 'utf8')) as { pid: number }
   expect(next.pid).not.toBe(page.pid)
   await home.terminate([instance])
-})
-
-test('snapshots of an instance’s volumes are of one instant, while its guest writes', async () => {
-  const devices = (snapshots: readonly (string | undefined)[]) =>
-    snapshots.map((SnapshotId, index) => ({
-      DeviceName: `/dev/sd${'fghijk'[index]}`,
-      Ebs: SnapshotId === undefined ? { VolumeSize: 1 } : { SnapshotId },
-    }))
-  const [writer] = (await home.launch({ more: { BlockDeviceMappings: devices([undefined, undefined]) } })) as [string]
-  // One number after the other, each on stable storage of the first disk before it goes to the second.
-  const counter = [
-    'i=0',
-    'while :; do i=$((i+1))',
-    'for d in b c; do printf "%-511d\\n" $i | dd of=/dev/vd$d bs=512 conv=notrunc,fsync; done',
-    'done',
-  ].join('; ')
-  await home.ssh(writer, `echo '${counter}' > counter; sudo setsid sh counter </dev/null >/dev/null 2>&1 & sleep 2`)
-  const snapshots: string[] = []
-  for (let taken = 0; taken < 3; taken++) {
-    const { Snapshots: made } = await home.ec2.send(
-      new CreateSnapshotsCommand({ InstanceSpecification: { InstanceId: writer, ExcludeBootVolume: true } }),
-    )
-    snapshots.push(...made!.map((one) => one.SnapshotId!))
-    await home.ssh(writer, 'sleep 1')
-  }
-  await waitUntilSnapshotCompleted({ client: home.ec2, ...waiting }, { SnapshotIds: snapshots })
-  const [reader] = (await home.launch({ more: { BlockDeviceMappings: devices(snapshots) } })) as [string]
-  const read = await home.ssh(reader, 'for d in b c d e f g; do sudo head -c 8 /dev/vd$d | tr -d " "; echo; done')
-  const numbers = read.split('\n').map(Number)
-  expect(numbers).toHaveLength(6)
-  for (const pair of [0, 2, 4]) expect([0, 1]).toContain(numbers[pair]! - numbers[pair + 1]!)
-  expect(numbers[1]).toBeGreaterThan(0)
-  expect(numbers[3]).toBeGreaterThan(numbers[1]!)
-  expect(numbers[5]).toBeGreaterThan(numbers[3]!)
-  await home.terminate([writer, reader])
 })
