@@ -307,12 +307,13 @@ describe('the server', () => {
     await client!.send(new DescribeRegionsCommand({}))
     const late = client!.send(new DescribeImagesCommand({}))
     await begun.promise
-    const closed = running!.close(10_000)
+    const closed = running!.close(60_000)
     finish()
     expect((await late).Images).toEqual([{ Name: 'late' }])
     const startedAt = performance.now()
     await closed
-    expect(performance.now() - startedAt).toBeLessThan(2000)
+    // Long before the grace period is over.
+    expect(performance.now() - startedAt).toBeLessThan(30_000)
     expect(await failure(client!.send(new DescribeRegionsCommand({})))).toMatchObject({ code: 'ECONNREFUSED' })
   })
 

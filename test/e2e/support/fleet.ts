@@ -9,6 +9,7 @@ import {
   DescribeImagesCommand,
   DescribeInstancesCommand,
   EC2Client,
+  GetConsoleOutputCommand,
   type Instance,
   RunInstancesCommand,
   type RunInstancesCommandInput,
@@ -55,7 +56,7 @@ export interface Fleet {
 const sshUnreachable = 255
 const diskSeenMs = 40_000
 /** How the official client's waiters shall wait. */
-export const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 240 }
+export const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 420 }
 
 /** What all tests of a file work on, once their file has begun. */
 export interface Stage {
@@ -115,6 +116,16 @@ export async function prepareFleet(
     return found![0]!.Instances![0]!
   }
 
+  /** How far an instance has come, for whoever waited for it in vain. */
+  async function progressOf(instanceId: string): Promise<string> {
+    const { State: state, StateReason: reason } = await describe(instanceId)
+    const { Output: output = '' } = await ec2.send(
+      new GetConsoleOutputCommand({ InstanceId: instanceId, Latest: true }),
+    )
+    const said = Buffer.from(output, 'base64').toString().slice(-3000)
+    return `${instanceId} is ${state?.Name} (${reason?.Message ?? 'no reason'}) and not ok; its console ends with:\n${said}`
+  }
+
   async function ssh(instanceId: string, command: string): Promise<string> {
     const address = (await describe(instanceId)).PublicIpAddress
     const options = ['BatchMode=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'ConnectTimeout=10']
@@ -157,7 +168,11 @@ export async function prepareFleet(
         }),
       )
       const ids = made!.map((instance) => instance.InstanceId!)
-      if (isWaitedFor) await waitUntilInstanceStatusOk({ client: ec2, ...waiting }, { InstanceIds: ids })
+      if (isWaitedFor) {
+        await waitUntilInstanceStatusOk({ client: ec2, ...waiting }, { InstanceIds: ids }).catch(async (cause) => {
+          throw new Error((await Promise.all(ids.map(progressOf))).join('\n'), { cause })
+        })
+      }
       return ids
     },
     ssh,
