@@ -1,7 +1,12 @@
 import { defineConfig } from 'vitest/config'
 
-// `unit` lives beside the code. `e2e` starts real daemons, guests and clients, one file at a time: two busy cores are all
-// that a small machine has. `npm test` runs them one after the other, the quick ones first.
+/** A whole cloud or its daemon, crashes included, and no guest: the machines are simulated. */
+const withoutGuests = ['test/{api,crash,daemon}/**/*.test.ts']
+/** Vitest itself would leave one core free, which is half of a small machine. */
+const maxWorkers = '100%'
+
+// `unit` lives beside the code; its files and those of `api` run on all cores. `e2e` boots guests, each of which takes a
+// small machine for itself: its files come one at a time, after all others.
 export default defineConfig({
   test: {
     projects: [
@@ -9,14 +14,24 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['src/**/*.test.ts', 'scripts/**/*.test.ts'],
-          testTimeout: 60_000,
-          hookTimeout: 120_000,
+          testTimeout: 120_000,
+          hookTimeout: 240_000,
+          maxWorkers,
+        },
+      },
+      {
+        test: {
+          name: 'api',
+          include: withoutGuests,
+          testTimeout: 600_000,
+          hookTimeout: 300_000,
+          maxWorkers,
         },
       },
       {
         test: {
           name: 'e2e',
-          include: ['test/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 300_000,
           fileParallelism: false,

@@ -147,7 +147,7 @@ async function check(testCloud: TestCloud): Promise<{ found: { instances: number
       const strange = (await readdir(volumesDir)).filter((name) => !known.has(name))
       return strange.length === 0 ? strange : undefined
     },
-    { everyMs: 100, timeoutMs: 5000 },
+    { everyMs: 100, timeoutMs: 30_000 },
   )
   expectThat(folders !== undefined, 'folders of volumes that are no more')
   const snapshots = (await cloud.snapshots.list(scope, { owners: [scope.accountId] })).items
@@ -205,7 +205,7 @@ test('volumes that a crash left on their way out go at the next start', async ()
   const folders = await waitFor(
     systemClock,
     async () => ((await readdir(volumesDir)).length === 1 ? await readdir(volumesDir) : undefined),
-    { everyMs: 20, timeoutMs: 5000 },
+    { everyMs: 20, timeoutMs: 30_000 },
   )
   expect(folders).toEqual([kept])
   expect((await testCloud.cloud.volumes.list(scope, {})).items.map((row) => row.id)).toEqual([kept])

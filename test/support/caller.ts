@@ -13,7 +13,7 @@ import {
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import type { ServedCloud } from './served-cloud.ts'
 
-const withinMs = 20_000
+const withinMs = 60_000
 
 export interface Caller {
   readonly ec2: EC2Client

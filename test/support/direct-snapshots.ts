@@ -97,7 +97,7 @@ export class DirectSnapshots {
   }
 
   /** The snapshot, once it is no longer pending. */
-  async settled(snapshotId: string, withinMs = 20_000): Promise<Snapshot> {
+  async settled(snapshotId: string, withinMs = 60_000): Promise<Snapshot> {
     const found = await waitFor(
       systemClock,
       async () => {

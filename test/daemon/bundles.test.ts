@@ -14,7 +14,7 @@ import {
 import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ProgramError, run } from '../../src/lib/programs.ts'
-import { cleanEnvironment, kilnProgram, type RunningKiln, startKiln } from './support/kiln.ts'
+import { cleanEnvironment, kilnProgram, type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 
 const account = '111122223333'
 const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 120 }

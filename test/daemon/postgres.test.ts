@@ -16,9 +16,9 @@ import {
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type PostgresServer, postgresPrograms, startPostgres } from '../../src/state/testing/postgres-server.ts'
+import { prepareFleet, waiting } from '../e2e/support/fleet.ts'
+import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 import { blockOf, DirectSnapshots, diskOf } from '../support/direct-snapshots.ts'
-import { prepareFleet, waiting } from './support/fleet.ts'
-import { type RunningKiln, startKiln } from './support/kiln.ts'
 
 const programs = postgresPrograms()
 

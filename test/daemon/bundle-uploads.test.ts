@@ -18,7 +18,7 @@ import {
 } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ProgramError, run } from '../../src/lib/programs.ts'
-import { type RunningKiln, repositoryRoot, startKiln } from './support/kiln.ts'
+import { type RunningKiln, repositoryRoot, startKiln } from '../e2e/support/kiln.ts'
 
 const toolsDir = join(repositoryRoot, 'src/builder/kiln-linux/rootfs/usr/bin')
 const files = ['image.manifest.xml', 'image.part.00', 'image.part.01']

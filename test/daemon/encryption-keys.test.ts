@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { CreateVolumeCommand, EC2Client } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type RunningKiln, startKiln } from './support/kiln.ts'
+import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 
 const account = '111122223333'
 let kiln: RunningKiln

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { homeAt } from '../../src/lib/home.ts'
 import { run } from '../../src/lib/programs.ts'
-import { type RunningKiln, startKiln } from './support/kiln.ts'
+import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 
 const works = (program: string, ...args: string[]) =>
   run(program, args).then(

@@ -19,7 +19,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { nbdImage, writeLayer } from '../../src/blocks/testing/qemu-disks.ts'
 import { homeAt } from '../../src/lib/home.ts'
 import { ProgramError, run } from '../../src/lib/programs.ts'
-import { type RunningKiln, startKiln } from './support/kiln.ts'
+import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 
 const [region, away] = ['us-east-1', 'eu-west-1']
 const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 120 }

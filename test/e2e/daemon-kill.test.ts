@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { CreateImageCommand, DescribeImagesCommand, DescribeInstancesCommand } from '@aws-sdk/client-ec2'
 import { expect, test } from 'vitest'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
-import { useFleet } from '../e2e/support/fleet.ts'
+import { useFleet } from './support/fleet.ts'
 
 const on = useFleet({ hasInstance: false })
 

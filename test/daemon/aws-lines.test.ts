@@ -8,7 +8,7 @@ import { encodeInput } from '../../src/api/ec2/codec/client-side.ts'
 import { ec2Model } from '../../src/api/ec2/model/model.ts'
 import { awsLine } from '../../src/cli/tour/command-line.ts'
 import { run } from '../../src/lib/programs.ts'
-import { cleanEnvironment } from './support/kiln.ts'
+import { cleanEnvironment } from '../e2e/support/kiln.ts'
 
 const hasAws = await run('aws', ['--version']).then(
   () => true,

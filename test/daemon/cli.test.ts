@@ -6,7 +6,14 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describePresence, presenceOf } from '../../src/cli/leftovers.ts'
 import { homeAt } from '../../src/lib/home.ts'
 import { ProgramError, run } from '../../src/lib/programs.ts'
-import { cleanEnvironment, kilnProgram, newHome, type RunningKiln, repositoryRoot, startKiln } from './support/kiln.ts'
+import {
+  cleanEnvironment,
+  kilnProgram,
+  newHome,
+  type RunningKiln,
+  repositoryRoot,
+  startKiln,
+} from '../e2e/support/kiln.ts'
 
 /** How a command ended that was to fail. */
 async function failure(command: Promise<string>): Promise<{ code: number | null; said: string }> {
@@ -161,10 +168,8 @@ describe('the kiln command on a home with simulated machines', () => {
     expect(said).toContain('has simulated machines, not qemu ones')
   })
 
-  test('SIGTERM ends it in seconds with 0; its instances are there after the next start', async () => {
-    const startedAt = performance.now()
+  test('SIGTERM ends it with 0; its instances are there after the next start', async () => {
     expect(await kiln.stop()).toBe(0)
-    expect(performance.now() - startedAt).toBeLessThan(10_000)
     const asked = await failure(kiln.command('status'))
     expect(asked).toEqual({ code: 1, said: expect.stringContaining(`no Kiln serves the home ${kiln.home}`) })
     await kiln.restart()
