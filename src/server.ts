@@ -425,8 +425,9 @@ async function kilnLinux(
   const source = await deps.disks.openForReading({ base: null, layers: [built.imagePath], key: null }, sizeBytes)
   try {
     const { root } = await blocks.capture({ region: seedRegion, source, sizeBytes, parent: null })
-    await writeFile(`${record}.new`, JSON.stringify({ root }))
-    await rename(`${record}.new`, record)
+    // Homes may share their cache, and begin at the same moment.
+    await writeFile(`${record}.${process.pid}`, JSON.stringify({ root }))
+    await rename(`${record}.${process.pid}`, record)
     return { ...about, root }
   } finally {
     await source.close()
