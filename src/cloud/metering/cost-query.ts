@@ -63,7 +63,7 @@ const factOf = (usageType: string, pick: (facts: UsageTypeFacts) => string | nul
   return (facts && pick(facts)) ?? ''
 }
 
-export function valueOf(dimension: CostDimension, facts: UsageFacts): string {
+export function dimensionValue(dimension: CostDimension, facts: UsageFacts): string {
   switch (dimension) {
     case 'account':
       return facts.accountId
@@ -93,7 +93,7 @@ export function passes(filter: CostFilter | undefined, facts: UsageFacts): boole
   if ('all' in filter) return filter.all.every((part) => passes(part, facts))
   if ('any' in filter) return filter.any.some((part) => passes(part, facts))
   if ('not' in filter) return !passes(filter.not, facts)
-  const value = valueOf(filter.dimension, facts)
+  const value = dimensionValue(filter.dimension, facts)
   return filter.isAbsent ? value === '' : filter.values.includes(value)
 }
 

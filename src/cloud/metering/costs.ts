@@ -10,6 +10,7 @@ import {
   type CostDimension,
   type CostQuery,
   dimensionsOf,
+  dimensionValue,
   isStartOfDay,
   knowsResources,
   type Period,
@@ -18,7 +19,6 @@ import {
   type Stretch,
   stretchesOf,
   type UsageFacts,
-  valueOf,
 } from './cost-query.ts'
 
 export interface CostGroup {
@@ -157,8 +157,10 @@ function addRecord(sums: Buckets, stretches: readonly Stretch[], record: UsageRe
   for (let at = firstReaching(stretches, span.fromS); at < stretches.length; at++) {
     const stretch = stretches[at]!
     if (stretch.fromS > span.toS) return
-    if (amount !== null)
-      return sums.add(facts, stretch, { exact: amount, bySecond: amount, byHour: amount }, isEstimated)
+    if (amount !== null) {
+      sums.add(facts, stretch, { exact: amount, bySecond: amount, byHour: amount }, isEstimated)
+      return
+    }
     const { exact, bySecond, byHour } = countedWithin(span, stretch)
     if (exact === 0 && bySecond === 0 && byHour === 0) continue
     const times = (seconds: number) => BigInt(quantity) * BigInt(seconds)
@@ -196,7 +198,7 @@ class Buckets {
     { exact, bySecond, byHour }: Pick<UsageDay, 'exact' | 'bySecond' | 'byHour'>,
     isEstimated = false,
   ): void {
-    const keys = this.#groupBy.map((dimension) => valueOf(dimension, facts))
+    const keys = this.#groupBy.map((dimension) => dimensionValue(dimension, facts))
     const name = JSON.stringify([period, ...keys])
     const bucket = this.#buckets.get(name) ?? { period, keys, amounts: new Map(), isEstimated: false }
     this.#buckets.set(name, bucket)
