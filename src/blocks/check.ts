@@ -144,7 +144,8 @@ class Survey {
   }
 }
 
-function problemOf(error: unknown): Flaw['problem'] {
+/** Throws what is no fault of the object's. */
+export function problemOf(error: unknown): Flaw['problem'] {
   if (error instanceof MissingObject) return 'missing'
   // A disk that cannot read a file has damaged it as well.
   if (error instanceof CorruptObject || (error as NodeJS.ErrnoException).code === 'EIO') return 'damaged'

@@ -27,6 +27,38 @@ export async function difference(store: BlockStore, before: Hash, after: Hash): 
   return found
 }
 
+/**
+ * Bytes of the blocks that a snapshot has and its parent does not have at the same place. Only leaves that stand at one
+ * place and differ are read. Throws MissingObject or CorruptObject.
+ */
+export async function ownBytes(store: BlockStore, hash: Hash, parent: Hash): Promise<number> {
+  if (hash === parent) return 0
+  const [root, before] = [await readRoot(store, hash), await readRoot(store, parent)]
+  const leavesBefore = leavesByIndex(before)
+  let blockCount = 0
+  for (const ref of root.leaves) {
+    const other = leavesBefore.get(ref.index)
+    if (other?.hash === ref.hash) continue
+    if (other === undefined) blockCount += ref.blockCount
+    else {
+      const [leaf, leafBefore] = [
+        await readLeaf(store, ref, root.sizeBytes),
+        await readLeaf(store, other, before.sizeBytes),
+      ]
+      blockCount += ownBlocks(leaf, leafBefore)
+    }
+  }
+  return blockCount * blockBytes
+}
+
+function ownBlocks(leaf: Leaf, before: Leaf): number {
+  let count = 0
+  for (let slot = 0; slot < blocksPerLeaf; slot++) {
+    if (leaf.has(slot) && leaf.hashAt(slot) !== before.hashAt(slot)) count++
+  }
+  return count
+}
+
 const leavesByIndex = (root: Root) => new Map(root.leaves.map((leaf) => [leaf.index, leaf]))
 
 function compareLeaves(a: Leaf | undefined, b: Leaf | undefined, index: number, found: RootDifference): void {

@@ -155,6 +155,12 @@ export interface StoreCare {
   ): Promise<{ roots: RootUsage[]; freedBytes: number }>
   /** Walks only what differs. */
   difference(request: { region: string; before: Hash; after: Hash }): Promise<RootDifference>
+  /**
+   * Bytes of the blocks (each as long as it is in the volume; zeros are none) that `root` has and `parent` does not have at
+   * the same place. Walks only what differs; waits for no collection, so both must be live. The flaw, when an object that
+   * must be read for it is missing or damaged.
+   */
+  ownBytes(request: { region: string; root: Hash; parent: Hash }): Promise<{ bytes: number } | { flaw: string }>
   /** Volumes that have counters on this host. */
   countedVolumes(): Promise<string[]>
 }

@@ -1,8 +1,8 @@
 /** {@link StoreCare} over the region stores: who may do what at once, and what the collector must not take. */
 import type { Clock } from '../lib/clock.ts'
-import { check } from './check.ts'
+import { check, problemOf } from './check.ts'
 import { collect } from './collector.ts'
-import { difference } from './difference.ts'
+import { difference, ownBytes } from './difference.ts'
 import type { Collected, StoreCare } from './ports.ts'
 import { StoreBusy } from './region-gate.ts'
 import type { RegionStores } from './region-stores.ts'
@@ -71,6 +71,15 @@ export function createStoreCare(parts: { stores: RegionStores; statsDir: string;
 
     difference: ({ region, before, after }) =>
       stores.holding([region], async () => difference(await stores.existing(region), before, after)),
+
+    async ownBytes({ region, root, parent }) {
+      const store = await stores.existing(region)
+      try {
+        return { bytes: await ownBytes(store, root, parent) }
+      } catch (error) {
+        return { flaw: `${problemOf(error)}: ${(error as Error).message}` }
+      }
+    },
 
     countedVolumes: () => countedVolumes(statsDir),
   }

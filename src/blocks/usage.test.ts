@@ -2,10 +2,10 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { randomInt, seededRandom } from '../lib/random.ts'
 import { collect } from './collector.ts'
-import { difference } from './difference.ts'
+import { difference, ownBytes } from './difference.ts'
 import { blockBytes, hashOf, leafSpanBytes } from './format.ts'
 import type { Hash } from './store.ts'
-import { openStore, patternBlock, putSnapshot } from './testing/stores.ts'
+import { openStore, patternBlock, putSnapshot, withCalls } from './testing/stores.ts'
 import { temporaryFolder } from './testing/temporary-folder.ts'
 import { measureUsage } from './usage.ts'
 
@@ -93,6 +93,30 @@ test('a difference walks only what differs, and counts what changed, came and we
     blocks: { changed: 0, added: 4, removed: 0 },
     leavesRead: 2,
   })
+})
+
+test('what a snapshot has and its parent has not: whole blocks, and only where leaves differ are they read', async () => {
+  const { store, put } = await setUp()
+  const [parent, child] = [await put('a', 'b', 'c', 'same'), await put('a', 'B', '.', 'same')]
+  const leaves: Hash[] = []
+  const counting = withCalls(store, {
+    read: (kind, hash) => {
+      if (kind === 'leaf') leaves.push(hash)
+      return store.read(kind, hash)
+    },
+  })
+  const ownOf = async (of: Hash, before: Hash) => {
+    leaves.length = 0
+    return [(await ownBytes(counting, of, before)) / blockBytes, leaves.length]
+  }
+  expect(await ownOf(child, parent)).toEqual([1, 2])
+  expect(await ownOf(parent, child)).toEqual([2, 2])
+  expect(await ownOf(parent, parent)).toEqual([0, 0])
+  expect(await ownOf(parent, await put())).toEqual([4, 0])
+  expect(await ownOf(await put(), parent)).toEqual([0, 0])
+  expect(await ownOf(await put('a', 'b', 'c'), parent)).toEqual([0, 0])
+  const larger = await putSnapshot(store, 2 * sizeBytes, new Map([[1024 * 3, patternBlock('far')]]))
+  expect(await ownOf(larger, parent)).toEqual([1, 0])
 })
 
 test('a difference ends where the larger volume ends', async () => {

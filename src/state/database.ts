@@ -15,6 +15,7 @@ import * as instanceDisks from './migrations/0012-instance-disks.ts'
 import * as storedImages from './migrations/0013-stored-images.ts'
 import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
 import * as usage from './migrations/0016-usage.ts'
+import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -36,6 +37,7 @@ const migrations: Record<string, Migration> = {
   '0013-stored-images': storedImages,
   '0014-bundle-tasks': bundleTasks,
   '0016-usage': usage,
+  '0015-snapshot-charges': snapshotCharges,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -130,6 +130,12 @@ export interface SnapshotsTable {
   dataBytes: number | null
   /** Bytes that the region's store grew by when it was taken. */
   storedBytes: number | null
+  /** The snapshot that it is charged as an increment of; null when it is charged for all of its bytes. */
+  chargeParentId: string | null
+  /** Bytes of volume that it is charged for; null until it is completed. */
+  chargedBytes: number | null
+  /** The snapshot, perhaps of another region or account, that it was copied from; null when it is no copy. */
+  copiedFromId: string | null
   startedAt: TimeMs
   completedAt: TimeMs | null
 }

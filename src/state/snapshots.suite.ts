@@ -161,6 +161,9 @@ export function snapshot(id: string): Snapshot {
     rootHash: null,
     dataBytes: null,
     storedBytes: null,
+    chargeParentId: null,
+    chargedBytes: null,
+    copiedFromId: null,
     startedAt: 1,
     completedAt: 2,
   }

@@ -5,8 +5,11 @@ import { Kysely, sql } from 'kysely'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isDiskFull } from '../lib/errors.ts'
 import { bucketSuite } from './buckets.suite.ts'
+import { openDatabase } from './database.ts'
 import { lockHome } from './home-lock.ts'
+import { up as addSnapshotCharges } from './migrations/0015-snapshot-charges.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
+import { snapshot } from './snapshots.suite.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { stateSuite } from './state.suite.ts'
 import { openState } from './state.ts'
@@ -23,6 +26,25 @@ stateSuite('SQLite', open)
 snapshotUploadSuite('SQLite', open)
 bucketSuite('SQLite', open)
 usageSuite('SQLite', (metering) => openState({ sqlitePath: join(folder, 'kiln.db') }, metering))
+
+test('snapshots from before their charges were known are charged for all that they hold', async () => {
+  const before = await open()
+  await before.snapshots.insert({ ...snapshot('snap-1'), dataBytes: 64 * 1024 ** 4, chargeParentId: 'snap-0' })
+  await before.snapshots.insert({ ...snapshot('snap-2'), state: 'pending', completedAt: null })
+  await before.close()
+  const db = openDatabase(sqliteDialect(join(folder, 'kiln.db')))
+  for (const index of ['snapshotsByChargeParent', 'snapshotsByCopiedFrom']) await db.schema.dropIndex(index).execute()
+  for (const column of ['chargeParentId', 'chargedBytes', 'copiedFromId']) {
+    await db.schema.alterTable('snapshots').dropColumn(column).execute()
+  }
+  await addSnapshotCharges(db)
+  await db.destroy()
+  const after = await open()
+  const none = { chargeParentId: null, copiedFromId: null }
+  expect(await after.snapshots.get('snap-1')).toMatchObject({ ...none, chargedBytes: 64 * 1024 ** 4 })
+  expect(await after.snapshots.get('snap-2')).toMatchObject({ ...none, chargedBytes: null })
+  await after.close()
+})
 
 test('a transaction that finds no room says so, leaves nothing, and later ones go on', async () => {
   const db = new Kysely<{ notes: { text: string } }>({ dialect: sqliteDialect(join(folder, 'small.db')) })

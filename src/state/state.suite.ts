@@ -7,6 +7,7 @@ import type { Image } from './images.ts'
 import { instanceStoreTests } from './instance-store.suite.ts'
 import type { Instance } from './instances.ts'
 import type { OperationRow } from './operations.ts'
+import { snapshotChargeTests } from './snapshot-charges.suite.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
 import type { Snapshot } from './snapshots.ts'
 import type { State } from './state.ts'
@@ -185,6 +186,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     })
 
     snapshotTests(() => state)
+    snapshotChargeTests(() => state)
 
     test('pages meet every row once, rows of one moment too', async () => {
       const ids = Array.from({ length: 23 }, (_, index) => `ami-${String(index).padStart(2, '0')}`)

@@ -19,6 +19,7 @@ import { PublicAccessRepository } from './public-access.ts'
 import { ReplaceRootVolumeTaskRepository } from './replace-root-volume-tasks.ts'
 import { SettingsRepository } from './settings.ts'
 import { SigningCertificateRepository } from './signing-certificates.ts'
+import { SnapshotChargeRepository } from './snapshot-charges.ts'
 import { SnapshotLockRepository } from './snapshot-locks.ts'
 import { SnapshotTierRepository } from './snapshot-tiers.ts'
 import { SnapshotUploadRepository } from './snapshot-uploads.ts'
@@ -49,6 +50,7 @@ export interface Repositories {
   readonly images: ImageRepository
   readonly snapshots: SnapshotRepository
   readonly snapshotUploads: SnapshotUploadRepository
+  readonly snapshotCharges: SnapshotChargeRepository
   readonly snapshotLocks: SnapshotLockRepository
   readonly snapshotTiers: SnapshotTierRepository
   readonly publicAccess: PublicAccessRepository
@@ -131,6 +133,7 @@ function plainRepositories(db: Db): Repositories {
     images: new ImageRepository(db),
     snapshots: new SnapshotRepository(db),
     snapshotUploads: new SnapshotUploadRepository(db),
+    snapshotCharges: new SnapshotChargeRepository(db),
     snapshotLocks: new SnapshotLockRepository(db),
     snapshotTiers: new SnapshotTierRepository(db),
     publicAccess: new PublicAccessRepository(db),

@@ -82,6 +82,9 @@ export class Regions {
         rootHash: image.root,
         dataBytes,
         storedBytes: 0,
+        chargeParentId: null,
+        chargedBytes: dataBytes,
+        copiedFromId: null,
         startedAt: createdAt,
         completedAt: createdAt,
       })

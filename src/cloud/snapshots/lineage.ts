@@ -9,7 +9,7 @@ const generationsMax = 1000
 interface Ancestry {
   /** Snapshots and volumes, the snapshot itself among them. */
   ids: Set<string>
-  /** False where the trace is lost: copies do not remember their source, and deleted volumes leave no row. */
+  /** False where the trace is lost: at copies, whose source lies elsewhere, and at deleted volumes, which leave no row. */
   isWhole: boolean
 }
 

@@ -1,6 +1,7 @@
 /** How every snapshot comes to its end, whether its blocks were read from a volume or copied from another region. */
 import type { Failure, Step, StepContext } from '../../operations/operation.ts'
 import type { CloudDeps } from '../deps.ts'
+import { completeCharged } from './snapshot-charges.ts'
 
 /** What the step that brings the blocks finds out. */
 export interface BroughtBlocks {
@@ -21,19 +22,13 @@ export function snapshotProgress({ state }: CloudDeps, { subjectId, progress }: 
 }
 
 /** The last step: the blocks are on stable storage, so the snapshot is completed. */
-export function completeStep<Input>({ state, blocks, clock }: CloudDeps): Step<Input, BroughtBlocks> {
+export function completeStep<Input>(deps: CloudDeps): Step<Input, BroughtBlocks> {
   return {
     name: 'complete',
     async run({ subjectId, region, data }) {
-      await state.snapshots.move(subjectId, ['pending'], {
-        state: 'completed',
-        progress: 100,
-        rootHash: data.root!,
-        dataBytes: data.dataBytes!,
-        storedBytes: data.storedBytes!,
-        completedAt: clock.now(),
-      })
-      await blocks.settle(region, data.root!)
+      const { root, dataBytes, storedBytes } = data as BroughtBlocks
+      await completeCharged(deps, subjectId, { rootHash: root, dataBytes, storedBytes })
+      await deps.blocks.settle(region, root)
     },
   }
 }

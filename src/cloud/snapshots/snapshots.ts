@@ -19,6 +19,7 @@ import { checkNotArchived } from './archived.ts'
 import { captureOperation, enqueueCapture } from './capture-operation.ts'
 import { type CopyInput, copySnapshotKind, copySnapshotOperation } from './copy-operation.ts'
 import { type InstanceVolumesRequest, volumesOfInstance } from './instance-volumes.ts'
+import { releaseIncrements } from './snapshot-charges.ts'
 import { checkNotLocked } from './snapshot-locks.ts'
 import { checkNotTiering } from './snapshot-tiers.ts'
 
@@ -152,7 +153,7 @@ export class Snapshots {
     await checkNotArchived(tx, this.#deps.clock, [source.id])
     const { dataKeyId, reseals } = await this.#encryption.copyDataKey(tx, scope, plan, source)
     const about = { volumeId: volumeOfCopies, sizeGib: source.sizeGib, dataKeyId, description }
-    const snapshot = this.#newRow(scope, about)
+    const snapshot = { ...this.#newRow(scope, about), copiedFromId: source.id }
     await tx.snapshots.insert(snapshot)
     await tx.tags.put({ id: snapshot.id, type: 'snapshot', ...scope }, tags)
     const input: CopyInput = { sourceSnapshotId: source.id, sourceRegion: source.region, reseals }
@@ -189,6 +190,9 @@ export class Snapshots {
       rootHash: null,
       dataBytes: null,
       storedBytes: null,
+      chargeParentId: null,
+      chargedBytes: null,
+      copiedFromId: null,
       startedAt: this.#deps.clock.now(),
       completedAt: null,
     }
@@ -252,9 +256,9 @@ export class Snapshots {
    * collector finds that nothing needs them.
    */
   async delete(scope: Scope, id: string): Promise<void> {
-    const { state, clock } = this.#deps
+    const { clock } = this.#deps
     await this.owned(scope, id)
-    await state.transaction(async (tx) => {
+    await releaseIncrements(this.#deps, id, async (tx) => {
       const [image] = await tx.images.usingSnapshot(id)
       if (image) throw new KilnError('InvalidSnapshot.InUse', `The snapshot ${id} is currently in use by ${image}`)
       await checkNotLocked(tx, id, clock.now())
@@ -266,6 +270,7 @@ export class Snapshots {
         throw new KilnError('IncorrectState', `The snapshot '${id}' is pending; wait until it is completed`)
       }
       await tx.tags.removeAll(id)
+      return true
     })
   }
 }

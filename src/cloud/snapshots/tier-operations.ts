@@ -8,6 +8,7 @@
 import { OperationFailure, type OperationKind, type StepContext } from '../../operations/operation.ts'
 import type { TieringStatus } from '../../state/schema.ts'
 import type { CloudDeps } from '../deps.ts'
+import { becomeWhole, releaseIncrements } from './snapshot-charges.ts'
 
 export const archiveKind = 'archive-snapshot'
 export const restoreKind = 'restore-snapshot'
@@ -60,17 +61,21 @@ export function archiveOperation(
       },
       {
         name: 'archive',
-        run: ({ subjectId, data, log }) =>
-          state.transaction(async (tx) => {
+        async run({ subjectId, data, log }) {
+          await releaseIncrements(deps, subjectId, async (tx) => {
             // The snapshot could be used until now.
             const [image] = await tx.images.usingSnapshot(subjectId)
             if (image) throw new OperationFailure(`the snapshot is in use by ${image}`)
             const archivedAt = clock.now()
             const patch = { tier: 'archive', progress: 100, archivedAt, restoreExpiresAt: null } as const
-            await tx.snapshotTiers.move(subjectId, [underWay], { ...patch, operationStatus: 'archival-completed' })
+            const operationStatus = 'archival-completed'
+            if (!(await tx.snapshotTiers.move(subjectId, [underWay], { ...patch, operationStatus }))) return false
             await tx.snapshots.revoke(subjectId)
-            log.info({ bytesSaved: data.bytesSaved }, 'archived')
-          }),
+            await becomeWhole(tx, subjectId)
+            return true
+          })
+          log.info({ bytesSaved: data.bytesSaved }, 'archived')
+        },
       },
     ],
     async fail({ subjectId }, { step, message }) {

@@ -77,7 +77,10 @@ export function restoreImageOperation(deps: CloudDeps, objects: Objects): Operat
   async function complete({ subjectId, input: { snapshotIds, taskId } }: Context): Promise<void> {
     await state.transaction(async (tx) => {
       const done = { state: 'completed', progress: 100, completedAt: clock.now() } as const
-      for (const id of snapshotIds) await tx.snapshots.move(id, ['pending'], done)
+      // They came out of an object, and are increments of nothing.
+      for (const { id, dataBytes } of await tx.snapshots.many(snapshotIds)) {
+        await tx.snapshots.move(id, ['pending'], { ...done, chargedBytes: dataBytes })
+      }
       await tx.images.move(subjectId, ['pending'], { state: 'available' })
       await tx.storedImageTasks.update(taskId, { state: 'Completed', progress: 100 })
     })

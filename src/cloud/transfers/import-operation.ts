@@ -13,6 +13,7 @@ import type { CloudDeps, Scope } from '../deps.ts'
 import { blockKeyOf } from '../encryption/data-keys.ts'
 import type { Images } from '../images/images.ts'
 import type { FoundDisk, ImageFormat } from '../ports.ts'
+import { releaseIncrements } from '../snapshots/snapshot-charges.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { gib } from '../volumes/volume-disks.ts'
 import { bootAreaBytes, bootProblem } from './boot-sector.ts'
@@ -174,6 +175,7 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
           rootHash: root,
           dataBytes: info.dataBytes,
           storedBytes: stats.bytesStored,
+          chargedBytes: info.dataBytes,
           completedAt: clock.now(),
         })
         await tx.transfers.updateDisk(row, { snapshotId: snapshot.id, progress: 100 })
@@ -220,10 +222,10 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
     for (const disk of await disksOf(taskId)) {
       const { snapshotId } = disk
       if (!snapshotId || disk.sourceSnapshotId) continue
-      await state.transaction(async (tx) => {
-        if ((await tx.images.usingSnapshot(snapshotId)).length > 0) return
-        await tx.snapshots.move(snapshotId, ['completed'], { state: 'deleted' })
+      await releaseIncrements(deps, snapshotId, async (tx) => {
+        if ((await tx.images.usingSnapshot(snapshotId)).length > 0) return false
         await tx.transfers.updateDisk(disk, { snapshotId: null })
+        return await tx.snapshots.move(snapshotId, ['completed'], { state: 'deleted' })
       })
     }
   }
