@@ -14,8 +14,8 @@ import * as instanceStoreImages from './migrations/0011-instance-store-images.ts
 import * as instanceDisks from './migrations/0012-instance-disks.ts'
 import * as storedImages from './migrations/0013-stored-images.ts'
 import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
-import * as usage from './migrations/0016-usage.ts'
 import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
+import * as usage from './migrations/0016-usage.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */

@@ -6,6 +6,7 @@ import { assert, KilnError } from '../../lib/errors.ts'
 import type { ObjectRow } from '../../state/objects.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
+import { copiedBetweenRegions } from '../metering/charge-rules.ts'
 import { type AclRequest, aclFor, allows, type Permission, type Requester, writeAcl } from './acl.ts'
 import { accessDenied, type Bucket, type Buckets } from './buckets.ts'
 import type { ContentSlice, Contents } from './contents.ts'
@@ -69,7 +70,12 @@ export class Objects {
    * Writes an object and waits until it is kept. Throws `NoSuchBucket`, `AccessDenied`, `KeyTooLongError`,
    * `PreconditionFailed`, `BadDigest`.
    */
-  async put(requester: Requester, place: ObjectPlace, source: ObjectSource): Promise<StoredObject> {
+  async put(
+    requester: Requester,
+    place: ObjectPlace,
+    source: ObjectSource,
+    also: (tx: Repositories, sizeBytes: number) => Promise<void> = async () => {},
+  ): Promise<StoredObject> {
     const bucket = await this.writable(requester, place)
     return await this.#contents.bring(bucket.region, source.content, async ({ name, sizeBytes, md5 }) => {
       if (source.md5 !== undefined && source.md5 !== md5) throw badDigest('Content-MD5')
@@ -80,7 +86,11 @@ export class Objects {
         bucket,
         { ...row, checksum: checksum && JSON.stringify(checksum) },
         source,
-        async (tx, object) => tx.objects.put(object, contents),
+        async (tx, object) => {
+          const replaced = await tx.objects.put(object, contents)
+          await also(tx, sizeBytes)
+          return replaced
+        },
       )
     })
   }
@@ -151,11 +161,10 @@ export class Objects {
       if (open.object.id !== source.id) throw changedMeanwhile()
       const { checksum } = source
       const keptChecksum = checksum?.type === 'FULL_OBJECT' ? checksum : null
-      return await this.put(requester, place, {
-        tags: source.tags,
-        ...description,
-        content: open.read(),
-        checksum: () => keptChecksum,
+      const copy = { tags: source.tags, ...description, content: open.read(), checksum: () => keptChecksum }
+      return await this.put(requester, place, copy, async (tx, sizeBytes) => {
+        const resource = { resourceId: place.bucket, accountId: requester, region: source.region } as const
+        await tx.usage.once({ ...resource, kind: 'bucket', imageId: null }, copiedBetweenRegions, BigInt(sizeBytes))
       })
     } finally {
       await open.close()

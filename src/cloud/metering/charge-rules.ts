@@ -8,6 +8,11 @@ import { publicOwner } from '../regions/public-owner.ts'
 
 const daySeconds = 86_400
 
+/** Bytes that leave a region for another, charged to whoever has them copied, in the region that they leave. */
+export const copiedBetweenRegions = 'DataTransfer-Regional-Out'
+/** Bytes that come back from the archive. */
+export const retrievedFromArchive = 'EBS:SnapshotArchiveRetrieval'
+
 /** What comes with the size of a gp3 volume. Operations a second; MiB a second. */
 const includedOfGp3 = { iops: 3000, throughput: 125 }
 
@@ -45,9 +50,9 @@ export const chargeRules: ChargeRules = {
       }),
     }
   },
-  snapshot({ state, ownerAlias, dataBytes }, tier, nowMs) {
+  snapshot({ state, ownerAlias, dataBytes, chargedBytes }, tier, nowMs) {
     if (state !== 'completed' || ownerAlias !== null) return {}
-    if (tier?.tier !== 'archive') return positive({ 'EBS:SnapshotUsage': dataBytes ?? 0 })
+    if (tier?.tier !== 'archive') return positive({ 'EBS:SnapshotUsage': chargedBytes ?? 0 })
     const isRestored = tier.restoreExpiresAt !== null && tier.restoreExpiresAt > nowMs
     return positive({
       'EBS:SnapshotArchiveStorage': dataBytes ?? 0,

@@ -2,6 +2,7 @@
 import { OperationFailure, type OperationKind } from '../../operations/operation.ts'
 import type { CloudDeps } from '../deps.ts'
 import { blockKeyOf } from '../encryption/data-keys.ts'
+import { copiedBetweenRegions } from '../metering/charge-rules.ts'
 import { type BroughtBlocks, completeStep, failSnapshot, snapshotProgress } from './snapshot-completion.ts'
 
 export interface CopyInput {
@@ -44,7 +45,17 @@ export function copySnapshotOperation(deps: CloudDeps): OperationKind<CopyInput,
           data.storedBytes = (data.storedBytes ?? 0) + stats.bytesMoved
         },
       },
-      completeStep(deps),
+      completeStep(deps, async (tx, { subjectId, accountId, region, input, data }) => {
+        if (input.sourceRegion === region) return
+        const resource = {
+          resourceId: subjectId,
+          accountId,
+          region: input.sourceRegion,
+          kind: 'snapshot',
+          imageId: null,
+        } as const
+        await tx.usage.once(resource, copiedBetweenRegions, BigInt(data.storedBytes!))
+      }),
     ],
     fail: ({ subjectId }, failure) => failSnapshot(deps, subjectId, failure),
   }

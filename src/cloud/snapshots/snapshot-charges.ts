@@ -27,8 +27,13 @@ export interface SnapshotContent {
 /** Each time somebody else was quicker, and got ahead. */
 const attemptsMax = 100
 
-/** Makes a pending snapshot completed. Does nothing when it is no longer pending. */
-export async function completeCharged(deps: CloudDeps, snapshotId: string, content: SnapshotContent): Promise<void> {
+/** Makes a pending snapshot completed, with `also` in the same transaction. Does nothing when it is no longer pending. */
+export async function completeCharged(
+  deps: CloudDeps,
+  snapshotId: string,
+  content: SnapshotContent,
+  also: (tx: Repositories) => Promise<void> = async () => {},
+): Promise<void> {
   const { state, clock } = deps
   await repeatedly(snapshotId, async () => {
     const snapshot = await state.snapshots.get(snapshotId)
@@ -38,7 +43,7 @@ export async function completeCharged(deps: CloudDeps, snapshotId: string, conte
     return await state.transaction(async (tx) => {
       if (parent && !(await tx.snapshotCharges.livingParent(parent.id, snapshot))) return false
       const done = { state: 'completed', progress: 100, completedAt: clock.now() } as const
-      await tx.snapshots.move(snapshotId, ['pending'], { ...done, ...content, ...charge })
+      if (await tx.snapshots.move(snapshotId, ['pending'], { ...done, ...content, ...charge })) await also(tx)
       return true
     })
   })

@@ -1,5 +1,6 @@
 /** How every snapshot comes to its end, whether its blocks were read from a volume or copied from another region. */
 import type { Failure, Step, StepContext } from '../../operations/operation.ts'
+import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import { completeCharged } from './snapshot-charges.ts'
 
@@ -22,12 +23,16 @@ export function snapshotProgress({ state }: CloudDeps, { subjectId, progress }: 
 }
 
 /** The last step: the blocks are on stable storage, so the snapshot is completed. */
-export function completeStep<Input>(deps: CloudDeps): Step<Input, BroughtBlocks> {
+export function completeStep<Input>(
+  deps: CloudDeps,
+  also: (tx: Repositories, context: StepContext<Input, BroughtBlocks>) => Promise<void> = async () => {},
+): Step<Input, BroughtBlocks> {
   return {
     name: 'complete',
-    async run({ subjectId, region, data }) {
+    async run(context) {
+      const { subjectId, region, data } = context
       const { root, dataBytes, storedBytes } = data as BroughtBlocks
-      await completeCharged(deps, subjectId, { rootHash: root, dataBytes, storedBytes })
+      await completeCharged(deps, subjectId, { rootHash: root, dataBytes, storedBytes }, (tx) => also(tx, context))
       await deps.blocks.settle(region, root)
     },
   }

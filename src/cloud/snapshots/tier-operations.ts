@@ -8,6 +8,7 @@
 import { OperationFailure, type OperationKind, type StepContext } from '../../operations/operation.ts'
 import type { TieringStatus } from '../../state/schema.ts'
 import type { CloudDeps } from '../deps.ts'
+import { retrievedFromArchive } from '../metering/charge-rules.ts'
 import { becomeWhole, releaseIncrements } from './snapshot-charges.ts'
 
 export const archiveKind = 'archive-snapshot'
@@ -103,8 +104,13 @@ export function restoreOperation(deps: CloudDeps): OperationKind<RestoreInput, u
       {
         name: 'restore',
         async run({ subjectId, input: { days } }) {
-          const patch = { ...restored(days, clock.now()), progress: 100 }
-          await state.snapshotTiers.move(subjectId, [restoreUnderWay(days)], patch)
+          await state.transaction(async (tx) => {
+            const patch = { ...restored(days, clock.now()), progress: 100 }
+            if (!(await tx.snapshotTiers.move(subjectId, [restoreUnderWay(days)], patch))) return
+            const { id: resourceId, accountId, region, dataBytes } = (await tx.snapshots.get(subjectId))!
+            const resource = { resourceId, accountId, region, kind: 'snapshot', imageId: null } as const
+            await tx.usage.once(resource, retrievedFromArchive, BigInt(dataBytes ?? 0))
+          })
         },
       },
     ],
