@@ -27,7 +27,7 @@ import { byteOfVolume } from '../support/volume-bytes.ts'
 
 const served = useServedCloud({ isLive: true })
 const [zone, otherZone] = ['eu-west-1a', 'eu-west-1b']
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 30 }
+const waiting = { minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 30 }
 const nowhere = 'snap-0123456789abcdef0'
 let caller: Caller
 beforeAll(async () => {

@@ -52,7 +52,7 @@ describe('ImportSnapshot', () => {
         SnapshotTaskDetail: { Status: 'active', Progress: '0', StatusMessage: 'pending', UserBucket: object(key) },
       })
       await waitUntilSnapshotImported(
-        { client: caller().ec2, maxWaitTime: 60, minDelay: 1, maxDelay: 1 },
+        { client: caller().ec2, maxWaitTime: 60, minDelay: 0.1, maxDelay: 0.3 },
         { ImportTaskIds: [asked.ImportTaskId!] },
       )
       const detail = await snapshotTask(asked.ImportTaskId!)

@@ -24,7 +24,7 @@ import { byteOfVolume } from '../support/volume-bytes.ts'
 
 const served = useServedCloud({ isLive: true })
 const zone = 'eu-west-1a'
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 30 }
+const waiting = { minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 30 }
 let caller: Caller
 let one: string
 let two: string

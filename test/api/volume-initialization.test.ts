@@ -30,7 +30,7 @@ const served = useServedCloud({
 })
 const zone = 'eu-west-1a'
 const mib = 1024 ** 2
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 30 }
+const waiting = { minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 30 }
 let caller: Caller
 let snapshot: string
 beforeAll(async () => {

@@ -17,7 +17,7 @@ import { ProgramError, run } from '../../src/lib/programs.ts'
 import { cleanEnvironment, kilnProgram, type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 
 const account = '111122223333'
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 120 }
+const waiting = { minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 120 }
 let kiln: RunningKiln
 let folder: string
 let ec2: EC2Client

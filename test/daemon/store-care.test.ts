@@ -22,7 +22,7 @@ import { ProgramError, run } from '../../src/lib/programs.ts'
 import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 
 const [region, away] = ['us-east-1', 'eu-west-1']
-const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 120 }
+const waiting = { minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 120 }
 const mib = 1024 ** 2
 
 let kiln: RunningKiln

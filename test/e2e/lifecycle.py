@@ -26,7 +26,7 @@ here, there = client("us-east-1"), client("eu-west-1")
 
 
 def wait(ec2, name, **which):
-    ec2.get_waiter(name).wait(WaiterConfig={"Delay": 1, "MaxAttempts": 180}, **which)
+    ec2.get_waiter(name).wait(WaiterConfig={"Delay": 0.3, "MaxAttempts": 900}, **which)
 
 
 def refused(code, call, **arguments):

@@ -38,5 +38,5 @@ ec2, s3 = client("ec2", there), client("s3", there)
 s3.create_bucket(Bucket="carried-there", CreateBucketConfiguration={"LocationConstraint": there})
 s3.upload_fileobj(content, "carried-there", "carried.bin")
 made = ec2.create_restore_image_task(Bucket="carried-there", ObjectKey="carried.bin", Name="carried")["ImageId"]
-ec2.get_waiter("image_available").wait(ImageIds=[made], WaiterConfig={"Delay": 1, "MaxAttempts": 120})
+ec2.get_waiter("image_available").wait(ImageIds=[made], WaiterConfig={"Delay": 0.3, "MaxAttempts": 600})
 print(made)

@@ -16,7 +16,7 @@ test("with QEMU's own networking a guest gets its key and user data, and is reac
   await on.fleet.ssh(id, 'echo kept > note.txt && sync')
   await on.fleet.ec2.send(new StopInstancesCommand({ InstanceIds: [id] }))
   await waitUntilInstanceStopped(
-    { client: on.fleet.ec2, minDelay: 1, maxDelay: 1, maxWaitTime: 120 },
+    { client: on.fleet.ec2, minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 120 },
     { InstanceIds: [id] },
   )
   await on.fleet.ec2.send(new StartInstancesCommand({ InstanceIds: [id] }))

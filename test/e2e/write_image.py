@@ -15,7 +15,7 @@ keys = {"aws_access_key_id": "111122223333", "aws_secret_access_key": "any"}
 ec2 = boto3.client("ec2", **settings, **keys)
 ebs = boto3.client("ebs", **settings, **keys)
 completed = ec2.get_waiter("snapshot_completed")
-patience = {"Delay": 1, "MaxAttempts": 120}
+patience = {"Delay": 0.3, "MaxAttempts": 600}
 
 
 def digest(content):

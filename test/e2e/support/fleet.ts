@@ -56,7 +56,7 @@ export interface Fleet {
 const sshUnreachable = 255
 const diskSeenMs = 40_000
 /** How the official client's waiters shall wait. */
-export const waiting = { minDelay: 1, maxDelay: 1, maxWaitTime: 420 }
+export const waiting = { minDelay: 0.1, maxDelay: 0.3, maxWaitTime: 420 }
 
 /** What all tests of a file work on, once their file has begun. */
 export interface Stage {
