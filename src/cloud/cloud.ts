@@ -28,6 +28,7 @@ import { RootReplacements } from './instances/root-replacements.ts'
 import { KeyPairs } from './key-pairs.ts'
 import { Costs } from './metering/costs.ts'
 import { Metering } from './metering/metering.ts'
+import { ElasticAddresses } from './network/elastic-addresses.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { PublicAccess } from './public-access.ts'
@@ -95,6 +96,7 @@ export interface Cloud {
   readonly bundleCopies: BundleCopies
   readonly vpcs: Vpcs
   readonly securityGroups: SecurityGroups
+  readonly elasticAddresses: ElasticAddresses
   readonly keyPairs: KeyPairs
   readonly costs: Costs
   readonly tags: Tags
@@ -245,6 +247,7 @@ export function createCloud(
     bundleCopies: new BundleCopies(deps, { images, bundles, buckets, objects, certificates }),
     vpcs,
     securityGroups: new SecurityGroups(deps),
+    elasticAddresses: new ElasticAddresses(deps),
     keyPairs: new KeyPairs(deps),
     costs: new Costs(deps),
     tags: new Tags(deps),

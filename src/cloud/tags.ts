@@ -73,6 +73,11 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     notFound: (id) =>
       new KilnError('InvalidNetworkInterfaceID.NotFound', `The networkInterface ID '${id}' does not exist`),
   },
+  elasticAddress: {
+    type: 'elastic-ip',
+    exists: async (state, scope, id) => owned(await state.elasticAddresses.get(id), scope),
+    notFound: (id) => new KilnError('InvalidAllocationID.NotFound', `The allocation ID '${id}' does not exist`),
+  },
   replaceRootVolumeTask: {
     type: 'replace-root-volume-task',
     exists: async (state, scope, id) => owned(await state.replaceRootVolumeTasks.get(id), scope),

@@ -15,6 +15,8 @@ export const idPrefixes = {
   networkInterfaceAttachment: 'eni-attach',
   reservation: 'r',
   keyPair: 'key',
+  elasticAddress: 'eipalloc',
+  elasticAssociation: 'eipassoc',
   internetGateway: 'igw',
   routeTable: 'rtb',
   networkAcl: 'acl',

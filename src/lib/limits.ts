@@ -93,6 +93,8 @@ export const limits = {
   snapshotLockCoolOffHours: 72,
   temporaryRestoreDays: 180,
   consoleBytes: 64 * 1024,
+  /** Public addresses that an account keeps in a region. */
+  elasticAddresses: 256,
   securityGroupsPerVpc: 2500,
   rulesPerSecurityGroup: 60,
   securityGroupsPerInstance: 5,

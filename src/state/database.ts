@@ -16,6 +16,7 @@ import * as storedImages from './migrations/0013-stored-images.ts'
 import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
 import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
 import * as usage from './migrations/0016-usage.ts'
+import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -37,6 +38,7 @@ const migrations: Record<string, Migration> = {
   '0013-stored-images': storedImages,
   '0014-bundle-tasks': bundleTasks,
   '0016-usage': usage,
+  '0020-elastic-addresses': elasticAddresses,
   '0015-snapshot-charges': snapshotCharges,
 }
 

@@ -97,7 +97,7 @@ const ofAssociation: FilterRule = {
         .select('n.id')
         .whereRef('n.instanceId', '=', 'instances.id')
         .where('n.publicIp', 'is not', null)
-        .where(match(sql`'amazon'`)),
+        .where(match(sql`case when n.allocation_id is not null then n.account_id else 'amazon' end`)),
     ),
 }
 

@@ -130,18 +130,15 @@ export const securityGroupRuleFilters: FilterRules = {
 
 /** Whose a public address is; an interface without one has no owner to tell. */
 const ofAssociation: FilterRules[string] = {
-  text: (eb) => sql`case when ${eb.ref('networkInterfaces.publicIp' as never)} is null then null else 'amazon' end`,
+  text: (eb) => {
+    const of = (column: string) => eb.ref(`networkInterfaces.${column}` as never)
+    return sql`case when ${of('allocationId')} is not null then ${of('accountId')}
+      when ${of('publicIp')} is null then null else 'amazon' end`
+  },
 }
 
 export const networkInterfaceFilters: FilterRules = {
-  ...absent(
-    'association.allocation-id',
-    'association.association-id',
-    'association.public-dns-name',
-    'ipv6-addresses.ipv6-address',
-    'operator.principal',
-    'requester-id',
-  ),
+  ...absent('association.public-dns-name', 'ipv6-addresses.ipv6-address', 'operator.principal', 'requester-id'),
   ...constants({
     'addresses.primary': 'true',
     'attachment.device-index': '0',
@@ -152,6 +149,8 @@ export const networkInterfaceFilters: FilterRules = {
   }),
   'addresses.association.owner-id': ofAssociation,
   'addresses.association.public-ip': { column: 'networkInterfaces.publicIp' },
+  'association.allocation-id': { column: 'networkInterfaces.allocationId' },
+  'association.association-id': { column: 'networkInterfaces.associationId' },
   'association.ip-owner-id': ofAssociation,
   'attachment.attach-time': { time: 'networkInterfaces.createdAt' },
   'attachment.delete-on-termination': { number: 'networkInterfaces.deleteOnTermination' },

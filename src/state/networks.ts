@@ -233,6 +233,11 @@ export class NetworkRepository {
   async deleteInterfacesOf(instanceId: string): Promise<void> {
     const ids = (await this.interfacesOf([instanceId])).map((row) => row.id)
     if (ids.length === 0) return
+    await this.#db
+      .updateTable('elasticAddresses')
+      .set({ associationId: null, networkInterfaceId: null })
+      .where('networkInterfaceId', 'in', ids)
+      .execute()
     await this.#db.deleteFrom('networkInterfaceGroups').where('networkInterfaceId', 'in', ids).execute()
     await this.#db.deleteFrom('networkInterfaces').where('id', 'in', ids).execute()
   }
@@ -243,6 +248,15 @@ export class NetworkRepository {
       .selectFrom('networkInterfaces')
       .selectAll()
       .where('instanceId', 'in', [...instanceIds])
+      .execute()
+  }
+
+  interfaces(ids: readonly string[]): Promise<NetworkInterface[]> {
+    if (ids.length === 0) return Promise.resolve([])
+    return this.#db
+      .selectFrom('networkInterfaces')
+      .selectAll()
+      .where('id', 'in', [...ids])
       .execute()
   }
 
@@ -283,13 +297,15 @@ export class NetworkRepository {
     return groups
   }
 
+  /** Every public address that an interface or an account has. */
   async publicIps(): Promise<Set<string>> {
     const rows = await this.#db
       .selectFrom('networkInterfaces')
       .select('publicIp')
       .where('publicIp', 'is not', null)
       .execute()
-    return new Set(rows.map((row) => row.publicIp!))
+    const kept = await this.#db.selectFrom('elasticAddresses').select('publicIp').execute()
+    return new Set([...rows, ...kept].map((row) => row.publicIp!))
   }
 
   async privateIpsIn(subnetId: string): Promise<Set<string>> {

@@ -4,6 +4,7 @@ import { BucketRepository } from './buckets.ts'
 import { BundleTaskRepository } from './bundle-tasks.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, inTransaction, migrate, openDatabase } from './database.ts'
+import { ElasticAddressRepository } from './elastic-addresses.ts'
 import { EncryptionRepository } from './encryption.ts'
 import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
 import { ImageRepository } from './images.ts'
@@ -29,6 +30,7 @@ import { StoredImageTaskRepository } from './stored-image-tasks.ts'
 import { TagRepository } from './tags.ts'
 import { TransferRepository } from './transfers.ts'
 import {
+  MeteredElasticAddresses,
   MeteredFastRestores,
   MeteredInstances,
   MeteredNetworks,
@@ -46,6 +48,7 @@ import { VolumeRepository } from './volumes.ts'
 export interface Repositories {
   readonly settings: SettingsRepository
   readonly networks: NetworkRepository
+  readonly elasticAddresses: ElasticAddressRepository
   readonly keyPairs: KeyPairRepository
   readonly images: ImageRepository
   readonly snapshots: SnapshotRepository
@@ -119,6 +122,7 @@ function meteredRepositories(db: Db, metering: Metering): Partial<Repositories> 
     snapshotTiers: new MeteredSnapshotTiers(db, metering),
     fastSnapshotRestores: new MeteredFastRestores(db, metering),
     networks: new MeteredNetworks(db, metering),
+    elasticAddresses: new MeteredElasticAddresses(db, metering),
     objects: new MeteredObjects(db, metering),
     tags: new MeteredTags(db, metering),
     usage: new UsageRepository(db, metering),
@@ -129,6 +133,7 @@ function plainRepositories(db: Db): Repositories {
   return {
     settings: new SettingsRepository(db),
     networks: new NetworkRepository(db),
+    elasticAddresses: new ElasticAddressRepository(db),
     keyPairs: new KeyPairRepository(db),
     images: new ImageRepository(db),
     snapshots: new SnapshotRepository(db),

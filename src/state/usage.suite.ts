@@ -14,6 +14,7 @@ const rules: ChargeRules = {
   snapshot: () => ({}),
   fastRestore: () => ({}),
   address: () => ({}),
+  elasticAddress: () => ({}),
   bucket: () => null,
   minimumTimes: { archive: { seconds: 90 * daySeconds, usageType: 'archive-early' } },
 }

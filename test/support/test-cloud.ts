@@ -193,6 +193,8 @@ export async function placeInstance(
           mac: newMac(random),
           privateIp,
           publicIp: null,
+          allocationId: null,
+          associationId: null,
           deleteOnTermination: 1,
         },
       ],

@@ -106,7 +106,7 @@ export class Instances {
       )
       const [nic] = await tx.networks.interfacesOf([instance.id])
       const subnet = nic && (await tx.networks.subnet(nic.subnetId))
-      if (nic && subnet?.mapPublicIp === 1) {
+      if (nic && nic.allocationId === null && subnet?.mapPublicIp === 1) {
         const publicIp = await network.allocatePublicIp(await tx.networks.publicIps())
         await tx.networks.updateInterface(nic.id, { publicIp })
       }

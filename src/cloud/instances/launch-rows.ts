@@ -196,6 +196,7 @@ function interfaceRow({ random }: CloudDeps, instance: Instance, addresses: Addr
   return {
     ...{ accountId, region, zone, vpcId, subnetId, createdAt },
     ...addresses,
+    ...{ allocationId: null, associationId: null },
     id: newId('networkInterface', random),
     instanceId: instance.id,
     attachmentId: newId('networkInterfaceAttachment', random),

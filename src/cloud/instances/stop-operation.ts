@@ -33,7 +33,7 @@ export async function becomeStopped(deps: CloudDeps, instance: Instance, about: 
     const patch = { ...about, state: 'stopped', reachability: 'insufficient-data', heldBy: null } as const
     if (!(await tx.instances.move(instance.id, [instance.state], patch))) return
     for (const nic of await tx.networks.interfacesOf([instance.id])) {
-      await tx.networks.updateInterface(nic.id, { publicIp: null })
+      if (nic.allocationId === null) await tx.networks.updateInterface(nic.id, { publicIp: null })
     }
   })
   await applyVpc(deps, instance.vpcId)

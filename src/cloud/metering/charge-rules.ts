@@ -62,6 +62,9 @@ export const chargeRules: ChargeRules = {
   fastRestore: ({ state }) =>
     positive({ 'EBS:FastSnapshotRestore': state === 'optimizing' || state === 'enabled' ? 1 : 0 }),
   address: ({ publicIp }) => positive({ 'PublicIPv4:InUseAddress': publicIp === null ? 0 : 1 }),
+  // While an interface has it, it is charged there.
+  elasticAddress: ({ networkInterfaceId }) =>
+    positive({ 'PublicIPv4:IdleAddress': networkInterfaceId === null ? 1 : 0 }),
   bucket: ({ accountId }) => (accountId === publicOwner.accountId ? null : 'TimedStorage-ByteHrs'),
   minimumTimes: {
     'EBS:SnapshotArchiveStorage': { seconds: 90 * daySeconds, usageType: 'EBS:SnapshotArchiveEarlyDelete' },

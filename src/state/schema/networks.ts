@@ -66,7 +66,22 @@ export interface NetworkInterfacesTable {
   mac: string
   privateIp: string
   publicIp: string | null
+  /** Set when the public address is one that the account keeps. */
+  allocationId: string | null
+  associationId: string | null
   deleteOnTermination: Flag
+  createdAt: TimeMs
+}
+
+/** A public address that an account keeps. */
+export interface ElasticAddressesTable {
+  /** `eipalloc-…` */
+  id: string
+  accountId: string
+  region: string
+  publicIp: string
+  associationId: string | null
+  networkInterfaceId: string | null
   createdAt: TimeMs
 }
 
@@ -82,4 +97,5 @@ export interface NetworkTables {
   securityGroupRules: SecurityGroupRulesTable
   networkInterfaces: NetworkInterfacesTable
   networkInterfaceGroups: NetworkInterfaceGroupsTable
+  elasticAddresses: ElasticAddressesTable
 }

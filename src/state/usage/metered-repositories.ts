@@ -3,6 +3,7 @@
  * changes nothing of what is charged is passed on as it is.
  */
 import type { Db } from '../database.ts'
+import { ElasticAddressRepository } from '../elastic-addresses.ts'
 import { FastSnapshotRestoreRepository } from '../fast-snapshot-restores.ts'
 import { InstanceRepository } from '../instances.ts'
 import { NetworkRepository } from '../networks.ts'
@@ -215,14 +216,52 @@ export class MeteredNetworks extends NetworkRepository {
   override async deleteInterfacesOf(
     ...[instanceId]: Arguments<NetworkRepository, 'deleteInterfacesOf'>
   ): Promise<void> {
-    const ids = (await this.interfacesOf([instanceId])).map(({ id }) => id)
-    await this.#followed(ids, (plain) => plain.deleteInterfacesOf(instanceId))
+    const nics = await this.interfacesOf([instanceId])
+    const ids = nics.map(({ id }) => id)
+    await this.#metering.change(this.#db, async (tx) => {
+      await new NetworkRepository(tx).deleteInterfacesOf(instanceId)
+      await this.#metering.follow(tx, 'address', ids)
+      // An address that the account keeps is its own again.
+      const kept = nics.flatMap(({ allocationId }) => allocationId ?? [])
+      await this.#metering.follow(tx, 'elastic-address', kept)
+    })
   }
 
   #followed<T>(ids: readonly string[], write: (plain: NetworkRepository) => Promise<T>): Promise<T> {
     return this.#metering.change(this.#db, async (tx) => {
       const result = await write(new NetworkRepository(tx))
       await this.#metering.follow(tx, 'address', ids)
+      return result
+    })
+  }
+}
+
+export class MeteredElasticAddresses extends ElasticAddressRepository {
+  readonly #db: Db
+  readonly #metering: Metering
+
+  constructor(db: Db, metering: Metering) {
+    super(db)
+    this.#db = db
+    this.#metering = metering
+  }
+
+  override insert(...[row]: Arguments<ElasticAddressRepository, 'insert'>): Promise<void> {
+    return this.#followed(row.id, (plain) => plain.insert(row))
+  }
+
+  override associate(...[id, place]: Arguments<ElasticAddressRepository, 'associate'>): Promise<void> {
+    return this.#followed(id, (plain) => plain.associate(id, place))
+  }
+
+  override remove(...[id]: Arguments<ElasticAddressRepository, 'remove'>): Promise<void> {
+    return this.#followed(id, (plain) => plain.remove(id))
+  }
+
+  #followed<T>(id: string, write: (plain: ElasticAddressRepository) => Promise<T>): Promise<T> {
+    return this.#metering.change(this.#db, async (tx) => {
+      const result = await write(new ElasticAddressRepository(tx))
+      await this.#metering.follow(tx, 'elastic-address', [id])
       return result
     })
   }

@@ -5,7 +5,7 @@
 import type { Clock, HostUptime } from '../../lib/clock.ts'
 import { type Db, inTransaction } from '../database.ts'
 import type { BucketsTable } from '../schema/buckets.ts'
-import type { NetworkInterfacesTable } from '../schema/networks.ts'
+import type { ElasticAddressesTable, NetworkInterfacesTable } from '../schema/networks.ts'
 import type { UsageClockTable, UsageResourcesTable } from '../schema/usage.ts'
 import type { FastSnapshotRestoresTable } from '../schema/volume-features.ts'
 import type { InstancesTable, SnapshotsTable, SnapshotTiersTable, VolumesTable } from '../schema.ts'
@@ -21,6 +21,7 @@ export interface ChargeRules {
   snapshot(row: SnapshotsTable, tier: SnapshotTiersTable | undefined, nowMs: number): Charges
   fastRestore(row: FastSnapshotRestoresTable): Charges
   address(row: NetworkInterfacesTable): Charges
+  elasticAddress(row: ElasticAddressesTable): Charges
   /** The usage type of the bytes in it; null when they are free. */
   bucket(row: BucketsTable): string | null
   readonly minimumTimes: MinimumTimes
@@ -35,7 +36,7 @@ export interface MeteringOptions {
 /** A clock that differs by more from what it would be was set. */
 const stepMs = 2000
 
-export type MeteredKind = 'instance' | 'volume' | 'snapshot' | 'fast-restore' | 'address'
+export type MeteredKind = 'instance' | 'volume' | 'snapshot' | 'fast-restore' | 'address' | 'elastic-address'
 
 /** The name by which what an account has ready of a snapshot in a zone is metered. */
 export const fastRestoreName = (row: Pick<FastSnapshotRestoresTable, 'snapshotId' | 'zone' | 'accountId'>) =>
@@ -173,6 +174,10 @@ export class Metering {
         return rows.map((row) =>
           usage(of({ ...row, id: fastRestoreName(row) }, 'snapshot'), this.rules.fastRestore(row)),
         )
+      }
+      case 'elastic-address': {
+        const rows = await db.selectFrom('elasticAddresses').selectAll().where('id', 'in', ids).execute()
+        return rows.map((row) => usage(of(row, 'address'), this.rules.elasticAddress(row)))
       }
       case 'address': {
         const rows = await db.selectFrom('networkInterfaces').selectAll().where('id', 'in', ids).execute()

@@ -68,7 +68,7 @@ export class UsageRepository extends UsageReader {
   }
 
   async #everything(): Promise<{ kind: MeteredKind; ids: string[] }[]> {
-    const idsOf = async (table: 'instances' | 'volumes' | 'snapshots' | 'networkInterfaces') =>
+    const idsOf = async (table: 'instances' | 'volumes' | 'snapshots' | 'networkInterfaces' | 'elasticAddresses') =>
       (await this.#db.selectFrom(table).select('id').execute()).map(({ id }) => id)
     const restores = await this.#db.selectFrom('fastSnapshotRestores').selectAll().execute()
     const metered = (await this.#db.selectFrom('usageMeters').select('resourceId').distinct().execute()).map(
@@ -82,6 +82,7 @@ export class UsageRepository extends UsageReader {
       { kind: 'volume', ids: withGone(await idsOf('volumes'), /^vol-/) },
       { kind: 'snapshot', ids: withGone(await idsOf('snapshots'), /^snap-[^/]*$/) },
       { kind: 'address', ids: withGone(await idsOf('networkInterfaces'), /^eni-/) },
+      { kind: 'elastic-address', ids: withGone(await idsOf('elasticAddresses'), /^eipalloc-/) },
       { kind: 'fast-restore', ids: withGone(restores.map(fastRestoreName), /^snap-.*\//) },
     ]
   }

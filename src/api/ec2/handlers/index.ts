@@ -3,6 +3,7 @@ import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { bundleTaskHandlers } from './bundle-tasks.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
+import { elasticAddressHandlers } from './elastic-addresses.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
 import { imageExportHandlers } from './image-exports.ts'
 import { imageImportHandlers } from './image-imports.ts'
@@ -34,6 +35,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...fastSnapshotRestoreHandlers,
   ...bundleTaskHandlers,
   ...ebsEncryptionHandlers,
+  ...elasticAddressHandlers,
   ...imageHandlers,
   ...imageExportHandlers,
   ...imageImportHandlers,

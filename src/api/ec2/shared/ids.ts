@@ -14,6 +14,8 @@ const malformedCodes = {
   securityGroup: 'InvalidGroupId.Malformed',
   securityGroupRule: 'InvalidSecurityGroupRuleId.Malformed',
   networkInterface: 'InvalidNetworkInterfaceId.Malformed',
+  elasticAddress: 'InvalidAllocationID.Malformed',
+  elasticAssociation: 'InvalidAssociationID.Malformed',
   internetGateway: 'InvalidInternetGatewayId.Malformed',
   routeTable: 'InvalidRouteTableId.Malformed',
   // The reference names no code of its own for these.

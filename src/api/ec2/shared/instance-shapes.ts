@@ -13,6 +13,7 @@ import type { InstanceView, InterfaceView } from '../../../cloud/instances/insta
 import { privateDnsName } from '../../../cloud/network/addresses.ts'
 import type { Tag } from '../../../cloud/tags.ts'
 import { ec2Tags } from './views.ts'
+import { publicAssociation } from './vpc-shapes.ts'
 
 type Tags = ReadonlyMap<string, readonly Tag[]>
 
@@ -119,9 +120,7 @@ export function ec2AttachedDevices(view: InstanceView): InstanceBlockDeviceMappi
 }
 
 function ec2Interface(nic: InterfaceView, view: InstanceView): InstanceNetworkInterface {
-  const association = nic.publicIp
-    ? { PublicIp: nic.publicIp, PublicDnsName: '', IpOwnerId: 'amazon' as const }
-    : undefined
+  const association = publicAssociation(nic)
   const privateName = privateDnsName(nic.privateIp, view.region)
   return {
     NetworkInterfaceId: nic.id,

@@ -58,9 +58,20 @@ export function ec2Subnet(subnet: SubnetView, usedAddresses: number, tags: Tags)
   }
 }
 
+type NicAddress = Pick<InterfaceDetail, 'publicIp' | 'accountId' | 'allocationId'>
+
+/** Public addresses are loopback addresses: no name resolves to them. One that an account keeps is the account's. */
+export function publicAssociation({ publicIp, accountId, allocationId }: NicAddress) {
+  if (publicIp === null) return undefined
+  return { PublicIp: publicIp, PublicDnsName: '', IpOwnerId: allocationId === null ? 'amazon' : accountId }
+}
+
 export function ec2NetworkInterface(nic: InterfaceDetail, tags: Tags): NetworkInterface {
-  // Public addresses are loopback addresses: no name resolves to them.
-  const association = nic.publicIp ? { PublicIp: nic.publicIp, PublicDnsName: '', IpOwnerId: 'amazon' } : undefined
+  const { allocationId, associationId } = nic
+  const association = publicAssociation(nic) && {
+    ...publicAssociation(nic),
+    ...{ AllocationId: allocationId ?? undefined, AssociationId: associationId ?? undefined },
+  }
   const privateName = privateDnsName(nic.privateIp, nic.region)
   return {
     NetworkInterfaceId: nic.id,
