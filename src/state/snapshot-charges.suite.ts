@@ -65,6 +65,27 @@ export function snapshotChargeTests(state: () => State): void {
       expect(await newest([])).toBeUndefined()
     })
 
+    test('may be overtaken by later ones of their volume that are charged against the same', async () => {
+      await add('snap-2', { startedAt: 5, chargeParentId: 'snap-0' })
+      await add('snap-3', { startedAt: 6, chargeParentId: 'snap-0' })
+      await add('snap-4', { startedAt: 6, chargeParentId: 'snap-3' })
+      await add('snap-5', { startedAt: 6, chargeParentId: 'snap-0', state: 'deleted' })
+      await add('snap-6', { startedAt: 6, chargeParentId: 'snap-0', volumeId: 'vol-2' })
+      await add('snap-7', { startedAt: 6 })
+      await add('snap-8', { startedAt: 6 })
+      const about = { tier: 'standard', operationStatus: 'permanent-restore-completed', operationDetail: null } as const
+      const times = { startedAt: 7, archivedAt: null, restoreExpiresAt: null }
+      await state().snapshotTiers.put({ snapshotId: 'snap-8', ...about, progress: 100, ...times })
+      const overtaking = async (id: string, startedAt: number, chargeParentId: string | null) => {
+        const completed = { ...snapshot(id), startedAt, chargeParentId }
+        return (await state().snapshotCharges.overtaking(completed)).map((row) => row.id)
+      }
+      expect(await overtaking('snap-1', 5, 'snap-0')).toEqual(['snap-2', 'snap-3'])
+      expect(await overtaking('snap-9', 5, 'snap-0')).toEqual(['snap-3'])
+      expect(await overtaking('snap-9', 5, null)).toEqual(['snap-7'])
+      expect(await overtaking('snap-9', 6, 'snap-0')).toEqual([])
+    })
+
     test('have increments as long as these are there; large figures keep every byte', async () => {
       const chargedBytes = 64 * 1024 ** 4 + 1
       await add('snap-2', { chargeParentId: 'snap-1', chargedBytes })

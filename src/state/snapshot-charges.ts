@@ -55,6 +55,24 @@ export class SnapshotChargeRepository {
       .execute()
   }
 
+  /**
+   * Those taken of the same volume after this one that were completed before it, and charged against what it is charged
+   * against now. Whole ones that were ever archived have become whole by that, and stay so.
+   */
+  overtaking({ id, accountId, region, dataKeyId, volumeId, startedAt, chargeParentId }: Snapshot): Promise<Snapshot[]> {
+    return this.#possibleParents({ id, accountId, region, dataKeyId })
+      .where('volumeId', '=', volumeId)
+      .where((eb) =>
+        eb.or([eb('startedAt', '>', startedAt), eb.and([eb('startedAt', '=', startedAt), eb('id', '>', id)])]),
+      )
+      .where('chargeParentId', chargeParentId === null ? 'is' : '=', chargeParentId)
+      .$if(chargeParentId === null, (query) =>
+        query.where('id', 'not in', (eb) => eb.selectFrom('snapshotTiers').select('snapshotId')),
+      )
+      .orderBy('id')
+      .execute()
+  }
+
   #possibleParents({ id, accountId, region, dataKeyId }: Kin) {
     return this.#db
       .selectFrom('snapshots')

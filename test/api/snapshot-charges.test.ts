@@ -3,6 +3,7 @@ import { rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { StartSnapshotCommand } from '@aws-sdk/client-ebs'
 import {
+  CreateSnapshotCommand,
   DeleteSnapshotCommand,
   DeleteVolumeCommand,
   DescribeSnapshotsCommand,
@@ -11,11 +12,12 @@ import {
   RestoreSnapshotTierCommand,
   UnlockSnapshotCommand,
 } from '@aws-sdk/client-ec2'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { regionStorePath } from '../../src/blocks/export-name.ts'
 import { openLocalStore } from '../../src/blocks/local-store.ts'
 import { readRoot } from '../../src/blocks/snapshot-objects.ts'
 import { homeAt } from '../../src/lib/home.ts'
+import { wrongCharges } from '../support/charge-checks.ts'
 import type { ModelSnapshot } from '../support/charge-model.ts'
 import { type ModelVolume, place, region, useChargedAccount } from '../support/charged-account.ts'
 import { blockBytes, diskOf } from '../support/direct-snapshots.ts'
@@ -158,6 +160,37 @@ test('a snapshot whose parent goes while it is still written is charged against 
   const late = on.model.add({ id, place, texts: { ...parent.texts, 3: 'd' }, origin: parent })
   expect(await on.chargedBlocks(base, late)).toEqual([2, 3])
   await on.expectCharges()
+})
+
+test('a snapshot that is read more quickly than the one before it is its increment once both are there', async () => {
+  const volume = await on.volumeOf(await on.upload({ 0: 'a' }))
+  await on.write(volume, { 1: 'b', 2: 'c' })
+  const base = volume.origin!
+  let release = () => {}
+  const released = new Promise<void>((resolve) => {
+    release = resolve
+  })
+  on.beforeCapture = () => {
+    on.beforeCapture = null
+    return released
+  }
+  const request = new CreateSnapshotCommand({ VolumeId: volume.id })
+  const { SnapshotId: id } = await on.caller.ec2.send(request)
+  const slow = on.model.add({ id: id!, place, texts: volume.texts, origin: base, lives: false })
+  volume.origin = slow
+  // The one before was asked to be read, and holds still.
+  await vi.waitUntil(() => on.beforeCapture === null)
+  await on.write(volume, { 3: 'd' })
+  const quick = await on.snapshotOf(volume)
+  expect(await on.chargedBlocks(base, quick)).toEqual([1, 3])
+  release()
+  await on.direct.settled(slow.id)
+  slow.lives = true
+  expect(await on.chargedBlocks(base, slow, quick)).toEqual([1, 2, 1])
+  await on.expectCharges()
+  expect(await wrongCharges(on.served(), [await on.row(base.id), await on.row(quick.id)])).toEqual([])
+  await on.remove(slow)
+  expect(await on.chargedBlocks(base, quick)).toEqual([1, 3])
 })
 
 test('what happens while blocks are compared counts', async () => {

@@ -13,6 +13,7 @@ import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { messageOf } from '../../src/lib/errors.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { randomInt, seededRandom, systemRandom } from '../../src/lib/random.ts'
+import { wrongCharges } from '../support/charge-checks.ts'
 import { openTestCloud, type TestCloud } from '../support/test-cloud.ts'
 import { byteOfVolume } from '../support/volume-bytes.ts'
 
@@ -162,6 +163,7 @@ async function check(testCloud: TestCloud): Promise<{ found: { instances: number
     )
     expectThat(opened === null, `${id} does not open with its key: ${opened}`)
   }
+  broken.push(...(await wrongCharges(testCloud, snapshots)))
   for (const kind of ['import-snapshot'] as const) {
     for (const { id, status } of (await cloud.transfers.tasks.list(scope, kind, {})).items)
       expectThat(status !== 'active', `${id} is still ${status}`)

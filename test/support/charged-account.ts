@@ -50,6 +50,8 @@ export class ChargedAccount {
   measured = 0
   /** What a test puts before the comparing of blocks. */
   beforeMeasuring: (() => Promise<void>) | null = null
+  /** What a test puts before the reading of a volume. */
+  beforeCapture: (() => Promise<void>) | null = null
   model = new ChargeModel()
   caller!: Caller
   direct!: DirectSnapshots
@@ -58,6 +60,10 @@ export class ChargedAccount {
   constructor() {
     const wrapBlocks = (blocks: SnapshotBlocks): SnapshotBlocks => ({
       ...blocks,
+      capture: async (request, progress) => {
+        await this.beforeCapture?.()
+        return await blocks.capture(request, progress)
+      },
       ownBytes: async (request) => {
         this.measured++
         await this.beforeMeasuring?.()

@@ -3,16 +3,18 @@
  * that its charge parent (see `charge-parents.ts`) does not have at the same place; without one, all of them. So what
  * several snapshots share is charged once, and where a snapshot goes, whoever shared its blocks takes them over.
  *
- * The state knows it at every moment: a snapshot gets its figures with `completed`, and its increments get theirs in the
- * transaction in which it goes. Blocks are compared before that transaction, which only looks whether what was compared is
- * still what counts, and otherwise all is done again. An archived snapshot is whole and nobody's parent; so it stays when it
- * is restored, because what was charged against others meanwhile remains so.
+ * The state knows it at every moment: a snapshot gets its figures with `completed`, and later ones of its volume that were
+ * read more quickly become its increments then; where it goes, its increments get theirs in the same transaction. Blocks
+ * are compared before that transaction, which only looks whether what was compared is still what counts, and otherwise all
+ * is done again. An archived snapshot is whole and nobody's parent; so it stays when it is restored, because what was
+ * charged against others meanwhile remains so.
  */
 import { KilnError } from '../../lib/errors.ts'
 import type { Snapshot } from '../../state/snapshots.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import { chargeParentOf } from './charge-parents.ts'
+import { volumeOfCopies } from './snapshots.ts'
 
 type Charge = Pick<Snapshot, 'chargeParentId' | 'chargedBytes'>
 
@@ -35,18 +37,33 @@ export async function completeCharged(
   also: (tx: Repositories) => Promise<void> = async () => {},
 ): Promise<void> {
   const { state, clock } = deps
-  await repeatedly(snapshotId, async () => {
+  const measured: Measured = new Map()
+  await untilUpToDate(snapshotId, async () => {
     const snapshot = await state.snapshots.get(snapshotId)
-    if (snapshot?.state !== 'pending') return true
+    if (snapshot?.state !== 'pending') return
     const parent = await chargeParentOf(state, snapshot)
     const charge = await chargeAgainst(deps, { ...snapshot, ...content }, parent)
-    return await state.transaction(async (tx) => {
-      if (parent && !(await tx.snapshotCharges.livingParent(parent.id, snapshot))) return false
+    const completed = { ...snapshot, ...content, ...charge }
+    await measureAll(deps, await overtaking(state, completed), completed, measured)
+    await state.transaction(async (tx) => {
+      if (!(await isStillParent(tx, parent, snapshot))) throw new Outdated()
       const done = { state: 'completed', progress: 100, completedAt: clock.now() } as const
-      if (await tx.snapshots.move(snapshotId, ['pending'], { ...done, ...content, ...charge })) await also(tx)
-      return true
+      if (!(await tx.snapshots.move(snapshotId, ['pending'], { ...done, ...content, ...charge }))) return
+      await becomeIncrements(tx, await overtaking(tx, completed), snapshotId, measured)
+      await also(tx)
     })
   })
+}
+
+/** Also whether none came nearer meanwhile, which only those of one volume do. */
+async function isStillParent(tx: Repositories, parent: Snapshot | undefined, snapshot: Snapshot): Promise<boolean> {
+  if (snapshot.volumeId !== volumeOfCopies) return (await chargeParentOf(tx, snapshot))?.id === parent?.id
+  return parent === undefined || (await tx.snapshotCharges.livingParent(parent.id, snapshot)) !== undefined
+}
+
+/** Of captures that are under way at once, any may be the first to end. */
+async function overtaking({ snapshotCharges }: Repositories, snapshot: Snapshot): Promise<Snapshot[]> {
+  return snapshot.volumeId === volumeOfCopies ? [] : await snapshotCharges.overtaking(snapshot)
 }
 
 /**
@@ -58,20 +75,21 @@ export async function releaseIncrements(
   snapshotId: string,
   change: (tx: Repositories) => Promise<boolean>,
 ): Promise<void> {
+  const { state } = deps
   const measured: Measured = new Map()
-  await repeatedly(snapshotId, async () => {
-    try {
-      await deps.state.transaction(async (tx) => {
-        const snapshot = await tx.snapshots.get(snapshotId)
-        // First, so that what is refused takes no comparing.
-        if ((await change(tx)) && snapshot) await passOn(tx, snapshot, measured)
-      })
-      return true
-    } catch (error) {
-      if (!(error instanceof Unmeasured)) throw error
-      await measureIncrements(deps, snapshotId, measured)
-      return false
-    }
+  const attempt = () =>
+    state.transaction(async (tx) => {
+      const snapshot = await tx.snapshots.get(snapshotId)
+      // First, so that what is refused takes no comparing.
+      if (!(await change(tx)) || !snapshot) return
+      // That its parent still is its parent proves it to be alive, with all of its blocks.
+      const increments = await tx.snapshotCharges.increments(snapshotId)
+      await becomeIncrements(tx, increments, snapshot.chargeParentId, measured)
+    })
+  await untilUpToDate(snapshotId, attempt, async () => {
+    const parentId = (await state.snapshots.get(snapshotId))?.chargeParentId
+    const parent = parentId && (await state.snapshots.get(parentId))
+    if (parent) await measureAll(deps, await state.snapshotCharges.increments(snapshotId), parent, measured)
   })
 }
 
@@ -81,29 +99,50 @@ export async function becomeWhole(tx: Repositories, snapshotId: string): Promise
   if (snapshot) await tx.snapshots.update(snapshotId, wholeCharge(snapshot))
 }
 
-/** Takes a transaction back in which something is needed that was not measured before it. */
-class Unmeasured extends Error {}
+/** Takes a transaction back: what was measured before it is no longer what counts. */
+class Outdated extends Error {}
+
+async function untilUpToDate(
+  snapshotId: string,
+  attempt: () => Promise<void>,
+  measure: () => Promise<void> = async () => {},
+): Promise<void> {
+  for (let attempts = 0; attempts < attemptsMax; attempts++) {
+    try {
+      return await attempt()
+    } catch (error) {
+      if (!(error instanceof Outdated)) throw error
+      await measure()
+    }
+  }
+  throw new KilnError('Unavailable', `Too much happens around the snapshot '${snapshotId}'; try again`)
+}
 
 /** What increments would be charged for against another parent, by {@link measureKey}. */
 type Measured = Map<string, Charge>
 
 const measureKey = (snapshotId: string, parentId: string) => `${snapshotId} ${parentId}`
 
-/** That the parent still is the snapshot's proves it to be alive, with all of its blocks. */
-async function passOn(tx: Repositories, { id, chargeParentId: parentId }: Snapshot, measured: Measured): Promise<void> {
-  for (const increment of await tx.snapshotCharges.increments(id)) {
+async function becomeIncrements(
+  tx: Repositories,
+  increments: readonly Snapshot[],
+  parentId: string | null,
+  measured: Measured,
+): Promise<void> {
+  for (const increment of increments) {
     const charge = parentId === null ? wholeCharge(increment) : measured.get(measureKey(increment.id, parentId))
-    if (!charge) throw new Unmeasured()
+    if (!charge) throw new Outdated()
     await tx.snapshots.update(increment.id, charge)
   }
 }
 
-async function measureIncrements(deps: CloudDeps, snapshotId: string, measured: Measured): Promise<void> {
-  const { snapshots, snapshotCharges } = deps.state
-  const parentId = (await snapshots.get(snapshotId))?.chargeParentId
-  const parent = parentId && (await snapshots.get(parentId))
-  if (!parent) return
-  for (const increment of await snapshotCharges.increments(snapshotId)) {
+async function measureAll(
+  deps: CloudDeps,
+  increments: readonly Snapshot[],
+  parent: Pick<Snapshot, 'id' | 'rootHash'>,
+  measured: Measured,
+): Promise<void> {
+  for (const increment of increments) {
     const key = measureKey(increment.id, parent.id)
     if (!measured.has(key)) measured.set(key, await chargeAgainst(deps, increment, parent))
   }
@@ -113,7 +152,7 @@ async function measureIncrements(deps: CloudDeps, snapshotId: string, measured: 
 async function chargeAgainst(
   { blocks, log }: CloudDeps,
   snapshot: Pick<Snapshot, 'id' | 'region' | 'rootHash' | 'dataBytes'>,
-  parent: Snapshot | undefined,
+  parent: Pick<Snapshot, 'id' | 'rootHash'> | undefined,
 ): Promise<Charge> {
   if (!parent) return wholeCharge(snapshot)
   const { id, region, rootHash } = snapshot
@@ -127,8 +166,3 @@ const wholeCharge = ({ dataBytes }: Pick<Snapshot, 'dataBytes'>): Charge => ({
   chargeParentId: null,
   chargedBytes: dataBytes,
 })
-
-async function repeatedly(snapshotId: string, attempt: () => Promise<boolean>): Promise<void> {
-  for (let attempts = 0; attempts < attemptsMax; attempts++) if (await attempt()) return
-  throw new KilnError('Unavailable', `Too much happens around the snapshot '${snapshotId}'; try again`)
-}
