@@ -140,6 +140,11 @@ test('an object that was stored by the first version is restored for ever', asyn
   const image = await restored(caller, { Bucket: bucket, ObjectKey: 'fixture' }, { Name: 'from long ago' })
   expect(lasting(image)).toEqual(lasting(source))
   expect(await blocksOf(served, here, caller.ec2, image)).toEqual(await blocksOf(served, here, caller.ec2, source))
+  const ids = image.BlockDeviceMappings!.flatMap(({ Ebs }) => Ebs?.SnapshotId ?? [])
+  for (const { dataBytes, chargedBytes, chargeParentId } of await served().deps.state.snapshots.many(ids)) {
+    expect([chargedBytes, chargeParentId]).toEqual([dataBytes, null])
+    expect(dataBytes).toBeGreaterThan(0)
+  }
 })
 
 test('an image is stored as one object, with its facts, metadata and tags', async () => {
