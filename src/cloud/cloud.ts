@@ -107,6 +107,8 @@ export interface Cloud {
   overview(): Promise<Overview>
   guestAt(vpcId: string, privateIp: string): Promise<{ instanceId: string; accountId: string } | null>
   guestMetadataAt(vpcId: string, privateIp: string): Promise<GuestMetadata | null>
+  /** Whether no work is under way or waits for its time, and nobody looks for any: for those who decide over time. */
+  isAtRest(): Promise<boolean>
   /** Adopts what runs, carries on what was left, and keeps doing so. */
   start(): Promise<void>
   /** Leaves machines and networks as they are. */
@@ -271,6 +273,10 @@ export function createCloud(
     },
     guestAt: (vpcId, privateIp) => guestAt(deps, vpcId, privateIp),
     guestMetadataAt: (vpcId, privateIp) => guestMetadataAt(deps, vpcId, privateIp),
+    async isAtRest() {
+      const workers = [operations, ...reconcilers]
+      return workers.every(({ isResting }) => isResting) && (await state.operations.unfinished(1)).length === 0
+    },
     async start() {
       await metering.start()
       await reconcileNetworks(deps)

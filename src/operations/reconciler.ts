@@ -19,9 +19,15 @@ export class Reconciler {
   #signalled = false
   #wakeUp: (() => void) | undefined
   #loop: Promise<void> | undefined
+  #isResting = false
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
+  }
+
+  /** Waits for its time or a signal. */
+  get isResting(): boolean {
+    return this.#isResting && !this.#signalled
   }
 
   start(): void {
@@ -52,7 +58,9 @@ export class Reconciler {
       if (this.#signalled) continue
       const waiting = new AbortController()
       this.#wakeUp = () => waiting.abort()
+      this.#isResting = true
       if (!this.#stop.signal.aborted) await clock.sleep(everyMs, waiting.signal).catch(() => {})
+      this.#isResting = false
       this.#wakeUp = undefined
     }
   }

@@ -45,6 +45,7 @@ export class OperationRunner {
   #wakeUp: (() => void) | undefined
   #woken = false
   #loop: Promise<void> | undefined
+  #isResting = false
 
   constructor(options: RunnerOptions) {
     this.#options = options
@@ -103,6 +104,11 @@ export class OperationRunner {
     this.#loop = this.#run()
   }
 
+  /** Carries nothing out, and has found nothing to claim. */
+  get isResting(): boolean {
+    return this.#isResting && !this.#woken && this.#running.size === 0
+  }
+
   /** Asks running steps to leave, waits until they did, and gives their leases back. */
   async stop(): Promise<void> {
     this.#stop.abort(new Error('the daemon is shutting down'))
@@ -146,7 +152,9 @@ export class OperationRunner {
       if (this.#woken) continue
       const waiting = new AbortController()
       this.#wakeUp = () => waiting.abort()
+      this.#isResting = true
       await clock.sleep(scanMs, waiting.signal).catch(() => {})
+      this.#isResting = false
       this.#wakeUp = undefined
     }
   }

@@ -14,7 +14,7 @@ import { openMasterKey } from '../../src/cloud/encryption/master-key.ts'
 import { chargeRules } from '../../src/cloud/metering/charge-rules.ts'
 import { newMac } from '../../src/cloud/network/addresses.ts'
 import type { PublicImage } from '../../src/cloud/regions/regions.ts'
-import { type Clock, systemClock } from '../../src/lib/clock.ts'
+import { type Clock, type HostUptime, systemClock } from '../../src/lib/clock.ts'
 import { type Home, homeAt } from '../../src/lib/home.ts'
 import { newId } from '../../src/lib/ids.ts'
 import { silentLog } from '../../src/lib/log.ts'
@@ -44,6 +44,10 @@ export interface TestCloudOptions {
   timing?: Partial<CloudTiming>
   /** Real time unless given; for tests in which days go by. */
   clock?: Clock
+  /** What tells when the clock was set; goes with the clock unless given. */
+  uptime?: HostUptime
+  /** What processes of the host and files are waited for by, which take their own time; `clock` unless given. */
+  hostClock?: Clock
   prices?: PriceSheet
   /** Puts faults before the block store. */
   wrapBlocks?: (blocks: SnapshotBlocks) => SnapshotBlocks
@@ -64,7 +68,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   const { homePath, isLive = false, timing, clock = systemClock, wrapBlocks = (blocks) => blocks } = options
   const home = homeAt(homePath ?? (await mkdtemp(join(tmpdir(), 'kiln-cloud-'))))
   const [random, log] = [systemRandom, silentLog]
-  const uptime = { bootId: 'test', uptimeMs: () => clock.now() }
+  const { uptime = { bootId: 'test', uptimeMs: () => clock.now() }, hostClock = clock } = options
   const state = await openState({ sqlitePath: home.databasePath }, { clock, uptime, rules: chargeRules })
   const masterKey = await openMasterKey({ state, random }, home.masterKeyPath)
   const simulated = createSimulatedNetwork({ home: home.root, random })
@@ -78,8 +82,8 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
       await simulated.apply(plan)
     },
   }
-  const sharedDisks = createSharedDisks({ runDir: home.runDir, clock, log })
-  const disks = createDiskTools({ runDir: home.runDir, clock, random, log })
+  const sharedDisks = createSharedDisks({ runDir: home.runDir, clock: hostClock, log })
+  const disks = createDiskTools({ runDir: home.runDir, clock: hostClock, random, log })
   const machines = await createSimulatedDriver({ machinesDir: home.machinesDir, clock, growLayer: disks.growLayer })
   const blocks = createSnapshotBlocks({
     ...home,
@@ -92,7 +96,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     sealedDisks: disks,
     syncFilesystem: async (path) => void (await run('sync', ['-f', path])),
     log,
-    clock,
+    clock: hostClock,
   })
   const deps: CloudDeps = {
     ...{ state, machines, disks, sharedDisks, network, clock, random, log, masterKey },
