@@ -9,6 +9,7 @@ import { Objects } from './buckets/objects.ts'
 import { BundleTasks } from './bundle-tasks/bundle-tasks.ts'
 import { Bundles } from './bundles/bundles.ts'
 import { Certificates } from './certificates/certificates.ts'
+import { IdentitySignatures } from './certificates/identity-signatures.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
 import { Encryption } from './encryption/encryption.ts'
@@ -91,6 +92,7 @@ export interface Cloud {
   readonly ebsDefaults: EbsDefaults
   readonly encryption: Encryption
   readonly certificates: Certificates
+  readonly identitySignatures: IdentitySignatures
   readonly bundles: Bundles
   readonly instanceStoreImages: InstanceStoreImages
   readonly bundleCopies: BundleCopies
@@ -244,6 +246,7 @@ export function createCloud(
     ebsDefaults,
     encryption,
     certificates,
+    identitySignatures: new IdentitySignatures(certificates),
     bundles,
     instanceStoreImages: new InstanceStoreImages(deps, { images, snapshots, bundles }),
     bundleCopies: new BundleCopies(deps, { images, bundles, buckets, objects, certificates }),

@@ -84,6 +84,12 @@ it('cuts off a guest that sends without end', async () => {
   expect(await send(endless, () => false)).toBe('')
 })
 
+it('refuses headers without end, and does not pass them on', async () => {
+  const text = await send(`${get.slice(0, -2)}X-Long: ${'a'.repeat(16 * 1024)}\r\n\r\n`, (so) => answers(so) > 0)
+  expect(text).toMatch(/^HTTP\/1\.1 431 /)
+  expect(received).toBe('')
+})
+
 it('holds a guest to a number of requests at once, however it sends them, and serves the others', async () => {
   answer = () => {}
   const perConnection = 100

@@ -1,16 +1,18 @@
 /** The cloud's instances as the metadata service tells them. */
 import type { Cloud } from '../../cloud/cloud.ts'
 import type { GuestMetadata } from '../../cloud/instances/guest-metadata.ts'
+import { instanceTypes } from '../../cloud/instances/instance-types.ts'
 import { privateDnsName } from '../../cloud/network/addresses.ts'
 import { zoneIdOf } from '../../lib/regions.ts'
 import type { ImdsBlockDevice, ImdsInstance, ImdsSource } from './instance.ts'
 
-export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt'>): ImdsSource {
+export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt' | 'identitySignatures'>): ImdsSource {
   return {
     async instanceAt(vpcId, privateIp) {
       const guest = await cloud.guestMetadataAt(vpcId, privateIp)
       return guest && imdsInstance(guest)
     },
+    signaturesOf: (document) => cloud.identitySignatures.of(document),
   }
 }
 
@@ -29,6 +31,8 @@ function imdsInstance(guest: GuestMetadata): ImdsInstance {
     availabilityZoneId: zoneIdOf(instance.zone),
     reservationId: instance.reservationId,
     launchIndex: instance.launchIndex,
+    monitoring: instance.monitoring === 1 ? 'enabled' : 'disabled',
+    system: instanceTypes.get(instance.instanceType)?.hypervisor ?? 'nitro',
     launchedAtMs: instance.launchedAt,
     network: {
       interfaceId: nic.id,

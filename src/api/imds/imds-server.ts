@@ -9,7 +9,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { ImdsInstance, ImdsSource } from './instance.ts'
-import { isDirectory, lookUp, type MetadataNode, render, serviceTree } from './metadata-tree.ts'
+import { render } from './metadata-nodes.ts'
+import { metadataAt } from './metadata-tree.ts'
 import { issueToken, tokenSecondsLeft, tokenTtlSecondsMax } from './session-tokens.ts'
 
 export interface ImdsServerOptions {
@@ -89,11 +90,11 @@ async function answer({ source, secret, clock }: ImdsServerOptions, incoming: In
 
   const token = incoming.headers[tokenHeader]
   if (token === undefined) {
-    return instance.options.httpTokens === 'required' ? { status: 401 } : metadataAnswer(instance, path)
+    return instance.options.httpTokens === 'required' ? { status: 401 } : metadataAnswer(source, instance, path)
   }
   const secondsLeft = typeof token === 'string' ? tokenSecondsLeft(secret, instance.instanceId, token, clock.now()) : 0
   if (secondsLeft === 0) return { status: 401 }
-  return metadataAnswer(instance, path, { [ttlHeader]: String(secondsLeft) })
+  return metadataAnswer(source, instance, path, { [ttlHeader]: String(secondsLeft) })
 }
 
 /** The session token. A request that a proxy passed on gets none: it may come from outside the instance. */
@@ -110,11 +111,16 @@ function tokenAnswer(secret: Buffer, instance: ImdsInstance, incoming: IncomingM
   }
 }
 
-function metadataAnswer(instance: ImdsInstance, path: string, headers: Record<string, string> = {}): Answer {
-  const node: MetadataNode | undefined = lookUp(serviceTree(instance), path)
+async function metadataAnswer(
+  source: ImdsSource,
+  instance: ImdsInstance,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<Answer> {
+  const node = metadataAt(instance, (document) => source.signaturesOf(document), path)
   if (node === undefined) return { status: 404, headers }
-  const type = isDirectory(node) || typeof node === 'string' ? 'text/plain' : 'application/octet-stream'
-  return { status: 200, headers: { ...headers, 'content-type': type }, body: render(node) }
+  const type = Buffer.isBuffer(node) ? 'application/octet-stream' : 'text/plain'
+  return { status: 200, headers: { ...headers, 'content-type': type }, body: await render(node) }
 }
 
 /** The decoded path without its query; undefined when it is malformed. */

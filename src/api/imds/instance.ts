@@ -23,6 +23,10 @@ export interface ImdsInstance {
   availabilityZoneId: string
   reservationId: string
   launchIndex: number
+  /** Whether detailed monitoring is on. */
+  monitoring: 'enabled' | 'disabled'
+  /** What the instance type's machines run on. */
+  system: 'nitro' | 'xen'
   /** Milliseconds since the Unix epoch. */
   launchedAtMs: number
   network: {
@@ -52,8 +56,17 @@ export interface ImdsInstance {
   tags: Readonly<Record<string, string>>
 }
 
+/** What proves that an identity document comes from this cloud. */
+export interface IdentitySignatures {
+  /** RSA with SHA-256 over the document: base64, in lines. */
+  signature: string
+  /** The document within a signed message of PKCS #7, with no certificate: PEM without its first and last line. */
+  pkcs7: string
+}
+
 /** The port to whoever knows the instances. */
 export interface ImdsSource {
   /** The instance that has this private address in that VPC now, or null. */
   instanceAt(vpcId: string, privateIp: string): Promise<ImdsInstance | null>
+  signaturesOf(document: string): Promise<IdentitySignatures>
 }

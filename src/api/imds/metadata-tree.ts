@@ -2,84 +2,44 @@
  * An instance's metadata as a tree of texts, in EC2's categories and words.
  * Source: "Instance metadata categories" in the Amazon EC2 user guide.
  */
-import type { ImdsInstance } from './instance.ts'
+import { identityDocument, spacedJson, wholeSeconds } from './identity-document.ts'
+import type { IdentitySignatures, ImdsInstance } from './instance.ts'
+import { directory, lookUp, type MetadataDirectory, type MetadataNode, withPlainNames } from './metadata-nodes.ts'
+import { asOfVersion, metadataVersions } from './metadata-versions.ts'
 
-/** A text, or named children in the order in which a listing shows them. */
-export type MetadataNode = string | Buffer | MetadataDirectory
-export interface MetadataDirectory {
-  children: ReadonlyMap<string, MetadataNode>
-  /** What a listing shows for a child, where it is not the name (with a slash, for a directory). */
-  label?: (name: string) => string
+/** Signs an identity document. */
+export type SignDocument = (document: string) => Promise<IdentitySignatures>
+
+/** What lies at a path of the service; undefined when nothing does. */
+export function metadataAt(instance: ImdsInstance, sign: SignDocument, path: string): MetadataNode | undefined {
+  const [version, ...rest] = path.split('/').filter((name) => name !== '')
+  if (version === undefined) return metadataVersions.join('\n')
+  if (!metadataVersions.includes(version)) return undefined
+  return lookUp(withPlainNames(asOfVersion(version, latestTree(instance, sign))), rest)
 }
 
-/** Every version that EC2 has published; Kiln answers all with the same tree. */
-export const metadataVersions: readonly string[] = [
-  '1.0',
-  '2007-01-19',
-  '2007-03-01',
-  '2007-08-29',
-  '2007-10-10',
-  '2007-12-15',
-  '2008-02-01',
-  '2008-09-01',
-  '2009-04-04',
-  '2011-01-01',
-  '2011-05-01',
-  '2012-01-12',
-  '2014-02-25',
-  '2014-11-05',
-  '2015-10-20',
-  '2016-04-19',
-  '2016-06-30',
-  '2016-09-02',
-  '2018-03-28',
-  '2018-08-17',
-  '2018-09-24',
-  '2019-10-01',
-  '2020-10-27',
-  '2021-01-03',
-  '2021-03-23',
-  '2021-07-15',
-  '2022-09-24',
-  '2024-04-11',
-  'latest',
-]
-
-/** The whole service of one instance: versions at the root. */
-export function serviceTree(instance: ImdsInstance): MetadataDirectory {
-  const version = directory({
-    dynamic: directory({ 'instance-identity': directory({ document: identityDocument(instance) }) }),
+function latestTree(instance: ImdsInstance, sign: SignDocument): MetadataDirectory {
+  return directory({
+    dynamic: dynamicData(instance, sign),
     'meta-data': metadata(instance),
     'user-data': instance.userData,
   })
-  return withPlainNames({ children: new Map(metadataVersions.map((name) => [name, withPlainNames(version)])) })
 }
 
-/** The two upper levels list directories without a slash. */
-function withPlainNames(node: MetadataDirectory): MetadataDirectory {
-  return { ...node, label: (name) => name }
-}
-
-/** Follows a path from a directory; undefined when nothing is there. A slash at the end changes nothing. */
-export function lookUp(root: MetadataDirectory, path: string): MetadataNode | undefined {
-  let node: MetadataNode | undefined = root
-  for (const name of path.split('/').filter((part) => part !== '')) {
-    if (node === undefined || !isDirectory(node)) return undefined
-    node = node.children.get(name)
-  }
-  return node
-}
-
-/** What a client sees of a node: a text as it is; a directory as names, one a line, directories with a slash. */
-export function render(node: MetadataNode): string | Buffer {
-  if (!isDirectory(node)) return node
-  const { label } = node
-  const line = (name: string, child: MetadataNode) => label?.(name) ?? (isDirectory(child) ? `${name}/` : name)
-  return [...node.children].map(([name, child]) => line(name, child)).join('\n')
-}
-
-export function isDirectory(node: MetadataNode): node is MetadataDirectory {
-  return typeof node === 'object' && 'children' in node
+/** The document's signatures cost some milliseconds, so they are made when they are read. */
+function dynamicData(instance: ImdsInstance, sign: SignDocument): MetadataDirectory {
+  const document = identityDocument(instance)
+  const pkcs7 = async () => (await sign(document)).pkcs7
+  return directory({
+    fws: directory({ 'instance-monitoring': instance.monitoring }),
+    // EC2 signs `pkcs7` with DSA and SHA-1, which today's OpenSSL may refuse: both are of the newer kind here.
+    'instance-identity': directory({
+      document,
+      pkcs7,
+      rsa2048: pkcs7,
+      signature: async () => (await sign(document)).signature,
+    }),
+  })
 }
 
 function metadata(instance: ImdsInstance): MetadataDirectory {
@@ -91,7 +51,9 @@ function metadata(instance: ImdsInstance): MetadataDirectory {
     'ami-manifest-path': instance.imageManifestPath ?? '(unknown)',
     'block-device-mapping': directory(blockDevices(instance)),
     events: directory({ maintenance: directory({ history: '[]', scheduled: '[]' }) }),
+    hibernation: directory({ configured: 'false' }),
     hostname: network.privateHostname,
+    'identity-credentials': directory({ ec2: directory({ info: accountInfo(instance) }) }),
     'instance-action': 'none',
     'instance-id': instance.instanceId,
     'instance-life-cycle': 'on-demand',
@@ -118,9 +80,14 @@ function metadata(instance: ImdsInstance): MetadataDirectory {
     'reservation-id': instance.reservationId,
     'security-groups': network.securityGroups.map((group) => group.name).join('\n'),
     services: directory({ domain: 'amazonaws.com', partition: 'aws' }),
-    system: 'nitro',
+    system: instance.system,
     tags: Object.keys(tags).length > 0 ? directory({ instance: directory(tags) }) : null,
   })
+}
+
+/** Whose the instance is. EC2 keeps credentials of its own beside it; there are none here. */
+function accountInfo({ accountId, launchedAtMs }: ImdsInstance): string {
+  return spacedJson({ Code: 'Success', LastUpdated: wholeSeconds(launchedAtMs), AccountId: accountId })
 }
 
 function networkInterface({ network, accountId }: ImdsInstance): MetadataDirectory {
@@ -156,37 +123,5 @@ function blockDevices({ blockDevices: devices }: ImdsInstance): Record<string, s
     ...Object.fromEntries(named('ebs', 1)),
     ...Object.fromEntries(named('ephemeral', 0)),
     root: root?.deviceName ?? null,
-  }
-}
-
-/** Source: "Instance identity documents" in the Amazon EC2 user guide. */
-function identityDocument(instance: ImdsInstance): string {
-  return JSON.stringify(
-    {
-      accountId: instance.accountId,
-      architecture: instance.architecture,
-      availabilityZone: instance.availabilityZone,
-      billingProducts: null,
-      devpayProductCodes: null,
-      marketplaceProductCodes: null,
-      imageId: instance.imageId,
-      instanceId: instance.instanceId,
-      instanceType: instance.instanceType,
-      kernelId: null,
-      pendingTime: new Date(instance.launchedAtMs).toISOString().replace(/\.\d+Z$/, 'Z'),
-      privateIp: instance.network.privateIp,
-      ramdiskId: null,
-      region: instance.region,
-      version: '2017-09-30',
-    },
-    null,
-    2,
-  )
-}
-
-/** A directory of what is there: null stands for what this instance does not have. */
-function directory(children: Readonly<Record<string, MetadataNode | null>>): MetadataDirectory {
-  return {
-    children: new Map(Object.entries(children).filter((entry): entry is [string, MetadataNode] => entry[1] !== null)),
   }
 }
