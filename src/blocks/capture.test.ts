@@ -1,7 +1,8 @@
-import { appendFile, readFile } from 'node:fs/promises'
+import { appendFile, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
+import { run } from '../lib/programs.ts'
 import { capture } from './capture.ts'
 import { blockBytes, blocksIn, blocksPerLeaf, type Leaf, leafSpanBytes, zeroBlock } from './format.ts'
 import type { LocalStore } from './local-store.ts'
@@ -22,17 +23,36 @@ async function setUp(): Promise<{ folder: string; store: LocalStore; layer: (n: 
 /** Compares every block of a snapshot with a raw file, the way a reader without our server would. */
 async function expectSame(store: BlockStore, rootHash: Hash, rawPath: string): Promise<void> {
   const root = await readRoot(store, rootHash)
-  const raw = await readFile(rawPath)
-  expect(root.sizeBytes).toBe(raw.length)
+  await using raw = await open(rawPath)
+  expect(root.sizeBytes).toBe((await raw.stat()).size)
+  const inFile = await blocksWithData(rawPath)
+  const buffer = Buffer.alloc(blockBytes)
   const leaves = new Map<number, Leaf>()
   for (const ref of root.leaves) leaves.set(ref.index, await readLeaf(store, ref, root.sizeBytes))
-  for (let block = 0; block < blocksIn(raw.length); block++) {
+  for (let block = 0; block < blocksIn(root.sizeBytes); block++) {
     const hash = leaves.get(Math.floor(block / blocksPerLeaf))?.hashAt(block % blocksPerLeaf)
     const content = hash === undefined ? zeroBlock : await store.read('block', hash)
-    const expected = raw.subarray(block * blockBytes, (block + 1) * blockBytes)
+    const lengthBytes = Math.min(blockBytes, root.sizeBytes - block * blockBytes)
+    const expected = (inFile.has(block) ? buffer : zeroBlock).subarray(0, lengthBytes)
+    if (inFile.has(block)) await raw.read(expected, 0, lengthBytes, block * blockBytes)
     const isSame = content.subarray(0, expected.length).equals(expected) && isZero(content.subarray(expected.length))
     if (!isSame) expect.unreachable(`block ${block} differs`)
   }
+}
+
+/** All but those that lie in the file's holes, which to read takes seconds. */
+async function blocksWithData(rawPath: string): Promise<Set<number>> {
+  const map = JSON.parse(await run('qemu-img', ['map', '-f', 'raw', '--output=json', rawPath])) as {
+    start: number
+    length: number
+    data: boolean
+  }[]
+  const blocks = new Set<number>()
+  for (const { start, length, data } of map) {
+    const end = Math.ceil((start + length) / blockBytes)
+    for (let block = Math.floor(start / blockBytes); data && block < end; block++) blocks.add(block)
+  }
+  return blocks
 }
 
 function isZero(bytes: Buffer): boolean {

@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { systemClock, waitFor } from '../../lib/clock.ts'
 import type { TestGuest } from './guest.fixture.ts'
 
-export const wait = { everyMs: 20, timeoutMs: 10_000 }
+export const wait = { everyMs: 20, timeoutMs: 30_000 }
 
 export async function until(holds: () => boolean): Promise<void> {
   expect(await waitFor(systemClock, () => holds() || undefined, wait)).toBe(true)
