@@ -199,7 +199,7 @@ describe('the way in for guests', () => {
     const text = await textOf(socket)
     clearInterval(trickle)
     expect(text).toMatch(/^HTTP\/1\.1 408 /)
-  }, 15_000)
+  })
 
   test('gives the name that guests use to nobody else', async () => {
     await startForGuests()

@@ -165,7 +165,7 @@ describe('an operation that Kiln does not serve', () => {
         $metadata: { httpStatusCode: 400 },
       })
     }
-  }, 60_000)
+  })
 
   test.each([
     ['Action=LaunchRockets', 'InvalidAction'],

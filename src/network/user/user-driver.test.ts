@@ -102,7 +102,7 @@ describe('a machine on user networking', () => {
     } finally {
       await endProcess(qemu, 0)
     }
-  }, 60_000)
+  })
 
   it('is refused where metadata cannot be had', async () => {
     const nic = nicPlan(10, [], { privateIp: '10.0.0.10', subnetCidr: '10.0.0.0/24' })
