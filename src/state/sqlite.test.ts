@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kysely, sql } from 'kysely'
+import { type Migration, Migrator } from 'kysely/migration'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isDiskFull } from '../lib/errors.ts'
 import { bucketSuite } from './buckets.suite.ts'
@@ -44,6 +45,25 @@ test('snapshots from before their charges were known are charged for all that th
   expect(await after.snapshots.get('snap-1')).toMatchObject({ ...none, chargedBytes: 64 * 1024 ** 4 })
   expect(await after.snapshots.get('snap-2')).toMatchObject({ ...none, chargedBytes: null })
   await after.close()
+})
+
+test('a schema is brought up to date as a whole, or stays as it was', async () => {
+  const db = new Kysely<unknown>({ dialect: sqliteDialect(join(folder, 'torn.db')) })
+  let isBroken = true
+  const first: Migration = {
+    async up(schema) {
+      await schema.schema.createTable('notes').addColumn('text', 'text').execute()
+      if (isBroken) throw new Error('the power failed')
+    },
+  }
+  const migrator = new Migrator({ db, provider: { getMigrations: async () => ({ first }) } })
+  const tables = async () => (await db.introspection.getTables()).map(({ name }) => name)
+  expect((await migrator.migrateToLatest()).error).toMatchObject({ message: 'the power failed' })
+  expect(await tables()).toEqual([])
+  isBroken = false
+  expect((await migrator.migrateToLatest()).error).toBeUndefined()
+  expect(await tables()).toEqual(['notes'])
+  await db.destroy()
 })
 
 test('a transaction that finds no room says so, leaves nothing, and later ones go on', async () => {

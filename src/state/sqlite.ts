@@ -1,10 +1,26 @@
 /** Lets Kysely's SQLite dialect run on Node's own `node:sqlite`. */
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
-import { type Dialect, type SqliteDatabase, SqliteDialect } from 'kysely'
+import { type Dialect, SqliteAdapter, type SqliteDatabase, SqliteDialect } from 'kysely'
 
 /** A file in WAL mode, every commit on stable storage before it is answered. */
 export function sqliteDialect(path: string): Dialect {
-  return new SqliteDialect({ database: async () => openSqlite(path) })
+  return new AtomicSchemaDialect({ database: async () => openSqlite(path) })
+}
+
+/**
+ * SQLite changes schemas in transactions as it does data, which Kysely does not make use of: each statement was a commit of
+ * its own, and a crash between two of them left a schema that the next start could not bring up to date.
+ */
+class AtomicSchemaDialect extends SqliteDialect {
+  override createAdapter(): SqliteAdapter {
+    return new AtomicSchemaAdapter()
+  }
+}
+
+class AtomicSchemaAdapter extends SqliteAdapter {
+  override get supportsTransactionalDdl(): boolean {
+    return true
+  }
 }
 
 const nothing: ReturnType<SqliteDatabase['prepare']> = {
