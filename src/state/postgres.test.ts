@@ -13,13 +13,17 @@ if (programs === undefined) {
 } else {
   describe('a real server', () => {
     let server: PostgresServer
+    /** A database whose schema was made; each test has a copy. */
+    let made: string
     let url: string
     beforeAll(async () => {
       server = await startPostgres(programs)
+      made = await server.createDatabase()
+      await (await openState({ url: made })).close()
     })
     afterAll(() => server.stop())
     beforeEach(async () => {
-      url = await server.createDatabase()
+      url = await server.copyDatabase(made)
     })
     const open = () => openState({ url })
     stateSuite('PostgreSQL', open)

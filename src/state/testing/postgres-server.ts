@@ -8,6 +8,8 @@ import { endProcess, run, startDetached } from '../../lib/programs.ts'
 export interface PostgresServer {
   /** A new, empty database; one that sorts as English does instead of by bytes, when it is asked for. */
   createDatabase(sorting?: 'english'): Promise<string>
+  /** A new database with all that another one holds, which nobody may use meanwhile. */
+  copyDatabase(url: string): Promise<string>
   stop(): Promise<void>
 }
 
@@ -35,7 +37,19 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
   const data = join(folder, 'data')
   const initdb = [join(programs, 'initdb'), '-D', data, '-A', 'trust', '-U', 'kiln', '-N', '-E', 'UTF8', '--locale=C']
   await run(program, [...prefix, ...initdb], { cwd: folder })
-  const server = [join(programs, 'postgres'), '-D', data, '-k', folder, '-c', 'listen_addresses=', '-c', 'fsync=off']
+  const server = [
+    join(programs, 'postgres'),
+    '-D',
+    data,
+    '-k',
+    folder,
+    '-c',
+    'listen_addresses=',
+    '-c',
+    'fsync=off',
+    '-c',
+    'autovacuum=off',
+  ]
   const process_ = await startDetached(program, [...prefix, ...server], { cwd: folder, logPath: join(folder, 'log') })
   const psql = (sql: string) => run(join(programs, 'psql'), ['-h', folder, '-U', 'kiln', '-d', 'postgres', '-qc', sql])
   for (let attempt = 0; ; attempt++) {
@@ -48,13 +62,15 @@ export async function startPostgres(programs: string): Promise<PostgresServer> {
     await new Promise((resolve) => setTimeout(resolve, 100))
   }
   let databases = 0
+  async function create(how: string): Promise<string> {
+    const name = `kiln${databases++}`
+    await psql(`create database ${name} ${how}`)
+    return `postgres://kiln@/${name}?host=${encodeURIComponent(folder)}`
+  }
+  const english = "template template0 locale_provider icu icu_locale 'en-US'"
   return {
-    async createDatabase(sorting) {
-      const name = `kiln${databases++}`
-      const english = "template template0 locale_provider icu icu_locale 'en-US'"
-      await psql(`create database ${name} ${sorting === 'english' ? english : ''}`)
-      return `postgres://kiln@/${name}?host=${encodeURIComponent(folder)}`
-    },
+    createDatabase: (sorting) => create(sorting === 'english' ? english : ''),
+    copyDatabase: (url) => create(`template ${/\/(kiln\d+)\?/.exec(url)![1]}`),
     async stop() {
       await endProcess(process_, 10_000)
       await rm(folder, { recursive: true, force: true })
