@@ -1,11 +1,17 @@
 /** What `kill -9` of the daemon may cost: nothing. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { CreateImageCommand, DescribeImagesCommand, DescribeInstancesCommand } from '@aws-sdk/client-ec2'
-import { expect, test } from 'vitest'
+import { beforeAll, expect, test } from 'vitest'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { useFleet } from './support/fleet.ts'
 
 const on = useFleet({ hasInstance: false })
+
+let source: string
+let bystander: string
+beforeAll(async () => {
+  ;[source, bystander] = (await on.fleet.launch({ count: 2 })) as [string, string]
+})
 
 /** The QEMU processes of an instance. */
 function machinesOf(instanceId: string): number[] {
@@ -35,8 +41,7 @@ async function imageSettled(imageId: string) {
 }
 
 test('two instances and an image in the making survive kill -9 of the daemon, whenever it comes', async () => {
-  const instances = await on.fleet.launch({ count: 2 })
-  const [source, bystander] = instances as [string, string]
+  const instances = [source, bystander]
   await on.fleet.ssh(
     source,
     'echo kept > note.txt; sudo dd if=/dev/urandom of=/var/data bs=1M count=60 2>/dev/null; sync',
@@ -75,14 +80,13 @@ test('two instances and an image in the making survive kill -9 of the daemon, wh
 })
 
 test('killed while an image shuts its instance down, the next daemon finishes it and starts the instance again', async () => {
-  const [source] = (await on.fleet.launch({})) as [string]
-  await on.fleet.ssh(source, 'echo kept > note.txt && sync')
+  await on.fleet.ssh(source, 'echo kept on > note.txt && sync')
   const { ImageId: id } = await on.fleet.ec2.send(new CreateImageCommand({ InstanceId: source, Name: 'with reboot' }))
   await systemClock.sleep(400)
   await on.kiln.kill9()
   await on.kiln.restart()
   on.fleet.reconnect()
   expect((await imageSettled(id!)).State).toBe('available')
-  expect(await on.fleet.ssh(source, 'cat note.txt')).toBe('kept')
+  expect(await on.fleet.ssh(source, 'cat note.txt')).toBe('kept on')
   expect(machinesOf(source)).toHaveLength(1)
 })
