@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config'
 
 /** A whole cloud or its daemon, crashes included, and no guest: the machines are simulated. */
-const withoutGuests = ['test/{api,crash,daemon}/**/*.test.ts']
+const withoutGuests = ['test/{api,crash,daemon,simulation}/**/*.test.ts']
 /** Vitest itself would leave one core free, which is half of a small machine. */
 const maxWorkers = '100%'
 

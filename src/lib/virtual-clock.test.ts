@@ -15,6 +15,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve))
 
 test('whoever waits wakes when time has come to it, in order, and not before', async () => {
   const { clock } = time.process()
+  await clock.sleep(0)
   for (const ms of [300, 100, 200, 100]) clock.sleep(ms).then(() => woken.push(`${ms}`))
   time.leap(99)
   await turn()

@@ -101,6 +101,7 @@ export class VirtualTime {
   #sleep(process: object, ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason)
+      if (ms <= 0) return resolve()
       const leave = () => {
         const at = this.#sleepers.indexOf(sleeper)
         if (at >= 0) this.#sleepers.splice(at, 1)
@@ -110,7 +111,7 @@ export class VirtualTime {
         signal?.removeEventListener('abort', leave)
         resolve()
       }
-      const sleeper: Sleeper = { process, dueMs: this.#upMs + Math.max(0, ms), wake }
+      const sleeper: Sleeper = { process, dueMs: this.#upMs + ms, wake }
       const after = this.#sleepers.findIndex(({ dueMs }) => dueMs > sleeper.dueMs)
       this.#sleepers.splice(after < 0 ? this.#sleepers.length : after, 0, sleeper)
       signal?.addEventListener('abort', leave, { once: true })

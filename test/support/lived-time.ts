@@ -12,9 +12,14 @@ export class LivedTime extends VirtualTime {
     return { clock: this.process().clock, uptime: this.uptime, hostClock: systemClock }
   }
 
-  /** Waits until the cloud has done what it was asked; less than a second goes by. */
+  /** What is left of the second that has begun (ms). */
+  get leftOfSecondMs(): number {
+    return 999 - (this.now() % 1000)
+  }
+
+  /** Waits until the cloud has done what it was asked, before the second is over. */
   async rest({ cloud }: Pick<TestCloud, 'cloud'>): Promise<void> {
-    await this.settle({ isQuiet: () => cloud.isAtRest() })
+    await this.settle({ isQuiet: () => cloud.isAtRest(), mostMs: this.leftOfSecondMs })
   }
 
   /** It is that time (ms), and the cloud has seen it. */
