@@ -29,6 +29,9 @@ import { type Cloud, createCloud } from './cloud/cloud.ts'
 import { type CloudDeps, defaultTiming } from './cloud/deps.ts'
 import { openMasterKey } from './cloud/encryption/master-key.ts'
 import { chargeRules } from './cloud/metering/charge-rules.ts'
+import { type CostReport, Costs } from './cloud/metering/costs.ts'
+import { liveThrough } from './cloud/metering/scenario/life.ts'
+import type { Scenario } from './cloud/metering/scenario/scenario.ts'
 import type { PublicBundle } from './cloud/regions/public-bundles.ts'
 import type { PublicImage } from './cloud/regions/regions.ts'
 import { Collection } from './cloud/snapshots/collection.ts'
@@ -42,6 +45,7 @@ import type { MasterKey } from './lib/master-key.ts'
 import { endProcess, isAlive, run, startDetached, startTicksOf } from './lib/programs.ts'
 import { systemRandom } from './lib/random.ts'
 import { version } from './lib/version.ts'
+import { VirtualTime } from './lib/virtual-clock.ts'
 import type { DiskTools, MachineDriver } from './machines/driver.ts'
 import { probeHost } from './machines/qemu/accelerator.ts'
 import { createDiskTools } from './machines/qemu/disk-tools.ts'
@@ -465,4 +469,29 @@ async function writeDaemonPage(home: Home, about: Omit<DaemonPage, 'pid' | 'star
   const page: DaemonPage = { ...about, pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0 }
   await writeFile(`${home.daemonPath}.new`, JSON.stringify(page), { mode: 0o600 })
   await rename(`${home.daemonPath}.new`, home.daemonPath)
+}
+
+export type { Scenario, ScenarioInstance, ScenarioVolume } from './cloud/metering/scenario/scenario.ts'
+
+export interface SimulatedCosts {
+  report: CostReport
+  /** Of the scenario's resources, by the ids in the report. */
+  names: ReadonlyMap<string, string>
+}
+
+/** What a scenario costs, by resource; its state is thrown away. Without `prices` as AWS's public prices have it. */
+export async function simulateCosts(scenario: Scenario, prices = defaultPriceSheet()): Promise<SimulatedCosts> {
+  const time = new VirtualTime(scenario.fromS * 1000)
+  const { clock } = time.process()
+  const metering = { clock, uptime: time.uptime, rules: chargeRules }
+  const state = await openState({ sqlitePath: ':memory:' }, metering)
+  try {
+    await state.usage.noteClock()
+    const reach = (timeMs: number) => time.leap(timeMs - clock.now())
+    const names = await liveThrough({ state, random: systemRandom, reach }, scenario)
+    const query = { fromS: scenario.fromS, toS: scenario.toS, granularity: 'total', groupBy: ['resource'] } as const
+    return { report: await new Costs({ state, clock, prices }).report(query, scenario.toS), names }
+  } finally {
+    await state.close()
+  }
 }
