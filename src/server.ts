@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir, totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
+import { createCeService } from './api/ce/service.ts'
 import { controlHandler } from './api/control/control.ts'
 import { ControlJobs } from './api/control/jobs.ts'
 import { createEbsService } from './api/ebs/service.ts'
@@ -18,6 +19,7 @@ import { createIamService } from './api/iam/service.ts'
 import { imdsSource } from './api/imds/cloud-source.ts'
 import { createImdsServer } from './api/imds/imds-server.ts'
 import { createKmsService } from './api/kms/service.ts'
+import { createPricingService } from './api/pricing/service.ts'
 import { createS3Service } from './api/s3/service.ts'
 import { createStsService } from './api/sts/service.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
@@ -235,9 +237,11 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
       const server = createApiServer({
         services: [
           createEc2Service({ handlers: ec2Handlers, cloud, auth: settings }),
+          createCeService({ cloud }),
           createEbsService({ cloud }),
           createIamService({ cloud }),
           createKmsService({ cloud }),
+          createPricingService({ cloud }),
           createS3Service({ cloud, auth: settings, clock }),
           createStsService(),
         ],

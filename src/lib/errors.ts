@@ -223,6 +223,13 @@ export const catalogue = {
   InvalidAliasNameException: client,
   NotFoundException: client,
   UnsupportedOperationException: client,
+  // Cost Explorer and the price list: theirs
+  BillExpirationException: client,
+  DataUnavailableException: client,
+  InvalidNextTokenException: client,
+  RequestChangedException: client,
+  SerializationException: client,
+  UnresolvableUsageUnitException: client,
   // Limits
   MaxIOPSLimitExceeded: client,
   ResourceLimitExceeded: client,

@@ -58,6 +58,10 @@ export const limits = {
   disksPerInstance: 24,
   encryptionKeysPerRegion: 1000,
   keyDescriptionLength: 8192,
+  /** Groups of costs in one answer, and values or tags of one (Cost Explorer: 1,000). */
+  costGroupsPerPage: 1000,
+  /** Expressions within expressions of a filter of costs. */
+  costFilterDepth: 16,
   /** Accounts that one encryption key is shared with. */
   keyGrantees: 500,
   /** Instances that one volume may be attached to at once. */

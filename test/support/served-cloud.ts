@@ -1,15 +1,19 @@
 /** All handlers behind a real HTTP server, on a whole cloud with simulated machines, asked by the official client. */
 import { dirname, join } from 'node:path'
+import { CostExplorerClient } from '@aws-sdk/client-cost-explorer'
 import { EBSClient } from '@aws-sdk/client-ebs'
 import type { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
+import { PricingClient } from '@aws-sdk/client-pricing'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { createCeService } from '../../src/api/ce/service.ts'
 import { createEbsService } from '../../src/api/ebs/service.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
 import { createApiServer } from '../../src/api/http/server.ts'
 import { createIamService } from '../../src/api/iam/service.ts'
 import { createKmsService } from '../../src/api/kms/service.ts'
+import { createPricingService } from '../../src/api/pricing/service.ts'
 import { createS3Service } from '../../src/api/s3/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
 import { silentLog } from '../../src/lib/log.ts'
@@ -22,6 +26,9 @@ export interface ServedCloud extends TestCloud {
   ebs(accountId: string, region?: string): EBSClient
   /** The same account's client of S3. */
   s3(accountId: string, region?: string, more?: Partial<S3ClientConfig>): S3Client
+  /** The same account's client of Cost Explorer, and one of the price list. */
+  ce(accountId: string): CostExplorerClient
+  pricing(accountId: string): PricingClient
   readonly url: string
   /** Where the network's relays bring guests' connections. */
   readonly guestApiSocketPath: string
@@ -43,6 +50,8 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
         createS3Service({ cloud: testCloud.cloud, auth: { mode: 'open' }, clock }),
         createIamService({ cloud: testCloud.cloud }),
         createKmsService({ cloud: testCloud.cloud }),
+        createCeService({ cloud: testCloud.cloud }),
+        createPricingService({ cloud: testCloud.cloud }),
       ],
       auth: { mode: 'open' },
       control: async () => undefined,
@@ -67,6 +76,18 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
       ebs(accountId, region = 'eu-west-1') {
         const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
         const client = new EBSClient({ endpoint: url, region, credentials, maxAttempts: 1 })
+        clients.push(client)
+        return client
+      },
+      ce(accountId) {
+        const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
+        const client = new CostExplorerClient({ endpoint: url, region: 'us-east-1', credentials, maxAttempts: 1 })
+        clients.push(client)
+        return client
+      },
+      pricing(accountId) {
+        const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
+        const client = new PricingClient({ endpoint: url, region: 'us-east-1', credentials, maxAttempts: 1 })
         clients.push(client)
         return client
       },

@@ -1,4 +1,6 @@
 /** What costs can be asked for: a window of time, in periods, in groups, narrowed by a filter. */
+import { billedService } from '../../prices/billed-services.ts'
+import { awsUsageType } from '../../prices/billing-codes.ts'
 import { type UsageTypeFacts, usageTypeFacts } from '../../prices/usage-types.ts'
 import type { UsageResource } from '../../state/usage/usage.ts'
 import { dayOf, daySeconds } from '../../state/usage/usage-time.ts'
@@ -14,6 +16,13 @@ export type CostDimension =
   | 'resource'
   | 'resource-kind'
   | 'image'
+  /** Service and usage type as AWS's bills write them: `EC2 - Other`, `EU-EBS:VolumeUsage.gp3`. */
+  | 'billed-service'
+  | 'billed-usage-type'
+  /** `Usage`: there are no taxes, credits and fees. */
+  | 'record-type'
+  /** The keys of all its tags, in order, as a JSON list. */
+  | 'tag-keys'
   | `tag:${string}`
 
 export type Granularity = 'hour' | 'day' | 'month' | 'total'
@@ -46,7 +55,7 @@ export interface UsageFacts {
   imageId?: string | null
 }
 
-const byResource: ReadonlySet<CostDimension> = new Set(['resource', 'resource-kind', 'image'])
+const byResource: ReadonlySet<CostDimension> = new Set(['resource', 'resource-kind', 'image', 'tag-keys'])
 
 export const knowsResources = (dimension: CostDimension): boolean =>
   byResource.has(dimension) || dimension.startsWith('tag:')
@@ -83,9 +92,22 @@ export function dimensionValue(dimension: CostDimension, facts: UsageFacts): str
       return facts.resource?.kind ?? ''
     case 'image':
       return facts.imageId ?? ''
+    case 'billed-service':
+      return billedService(facts.usageType) ?? ''
+    case 'billed-usage-type':
+      return awsUsageType(facts.usageType, facts.region)
+    case 'record-type':
+      return 'Usage'
+    case 'tag-keys':
+      return keysText(facts.resource?.tags ?? {})
     default:
       return facts.resource?.tags[dimension.slice('tag:'.length)] ?? ''
   }
+}
+
+function keysText(tags: Readonly<Record<string, string>>): string {
+  const keys = Object.keys(tags).sort()
+  return keys.length === 0 ? '' : JSON.stringify(keys)
 }
 
 export function passes(filter: CostFilter | undefined, facts: UsageFacts): boolean {
