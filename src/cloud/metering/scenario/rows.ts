@@ -40,6 +40,7 @@ export function interfaceRow(
 ): NetworkInterface {
   return {
     ...{ id, accountId, region, zone: `${region}a`, ...network, instanceId, publicIp },
+    ...{ allocationId: null, associationId: null },
     ...{ attachmentId: `eni-attach-${id.slice(4)}`, mac: id.slice(4), privateIp: id.slice(4) },
     ...{ deleteOnTermination: 1, createdAt: nowMs },
   }
