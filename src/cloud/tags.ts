@@ -7,12 +7,15 @@ import type { Page, PageRequest } from '../state/listing.ts'
 import type { Repositories } from '../state/state.ts'
 import type { Tag, TagRow } from '../state/tags.ts'
 import type { CloudDeps, Scope } from './deps.ts'
+import { checkMetadataTags } from './instances/metadata-tags.ts'
 
 /** What can be tagged: EC2's name of the type, how to find one that the account may tag, and the error if there is none. */
 interface Taggable {
   type: string
   exists(state: Repositories, scope: Scope, id: string): Promise<boolean>
   notFound(id: string): KilnError
+  /** Throws when these cannot be tags of that one. */
+  checkNew?(state: Repositories, id: string, tags: readonly Tag[]): Promise<void>
 }
 
 const owned = (row: { accountId: string; region: string } | undefined, scope: Scope) =>
@@ -30,6 +33,9 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     type: 'instance',
     exists: async (state, scope, id) => owned(await state.instances.get(id), scope),
     notFound: (id) => new KilnError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`),
+    checkNew: async (state, id, tags) => {
+      if ((await state.instances.get(id))?.instanceMetadataTags === 'enabled') checkMetadataTags(tags)
+    },
   },
   volume: {
     type: 'volume',
@@ -120,6 +126,7 @@ export class Tags {
     await this.#deps.state.transaction(async (tx) => {
       for (const { id, taggable } of resources) {
         if (!(await taggable.exists(tx, scope, id))) throw taggable.notFound(id)
+        await taggable.checkNew?.(tx, id, tags)
         const present = (await tx.tags.of(scope.accountId, [id])).get(id)!
         const keys = new Set([...present.map((tag) => tag.key), ...tags.map((tag) => tag.key)])
         if (keys.size > limits.tagsPerResource) {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import {
   CreateKeyPairCommand,
   CreateTagsCommand,
+  DeleteTagsCommand,
   DescribeImagesCommand,
   type EC2Client,
   type Instance,
@@ -20,7 +21,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, type TestContext, te
 import { run } from '../../src/lib/programs.ts'
 import { type UnpackedPrograms, unpackPrograms } from '../support/debian-programs.ts'
 import { type GuestMetadata, openGuestMetadata } from '../support/guest-metadata.ts'
-import { useServedCloud } from '../support/served-cloud.ts'
+import { expectRefusal, useServedCloud } from '../support/served-cloud.ts'
 
 const served = useServedCloud({ isLive: true })
 const owner = '000000000031'
@@ -110,6 +111,31 @@ describe('the SDK for JavaScript', () => {
     expect(await service().request('/latest/meta-data/instance-id', {})).toBe(instance.InstanceId)
   })
 })
+
+test.each(['Patch Group', 'a/b', '.', '..', '_index', 'Größe'])(
+  '%j is no key of a tag that an instance reads',
+  async (Key) => {
+    const refused = (request: Promise<unknown>) =>
+      expectRefusal(request, 'InvalidParameterValue', `'${Key}' is not a valid`)
+    const Tags = [{ Key, Value: 'x' }]
+    const tag = () => ec2.send(new CreateTagsCommand({ Resources: [instance.InstanceId!], Tags }))
+    await refused(tag())
+    await refused(
+      ec2.send(
+        new RunInstancesCommand({
+          ...{ ImageId: instance.ImageId!, InstanceType: 't3.nano', MinCount: 1, MaxCount: 1 },
+          MetadataOptions: { InstanceMetadataTags: 'enabled' },
+          TagSpecifications: [{ ResourceType: 'instance', Tags }],
+        }),
+      ),
+    )
+    await set({ InstanceMetadataTags: 'disabled' })
+    await tag()
+    await refused(set({ InstanceMetadataTags: 'enabled' }))
+    await ec2.send(new DeleteTagsCommand({ Resources: [instance.InstanceId!], Tags: [{ Key }] }))
+    await set({ InstanceMetadataTags: 'enabled' })
+  },
+)
 
 test("boto3's fetcher finds the region, and no role", async (context) => {
   const hasBoto3 = await run('python3', ['-c', 'import boto3']).then(

@@ -17,6 +17,7 @@ import { type InstanceAction, nextState } from './instance-states.ts'
 import { type InstanceView, instanceViews } from './instance-views.ts'
 import type { MachineRuns } from './machine-runs.ts'
 import type { MetadataOptions } from './metadata-options.ts'
+import { checkMetadataTags } from './metadata-tags.ts'
 import { rebootKind, rebootOperation } from './reboot-operation.ts'
 import { enqueueStop, stopOperation } from './stop-operation.ts'
 import { enqueueTermination, terminateOperation } from './terminate-operation.ts'
@@ -252,6 +253,9 @@ export class Instances {
   }
 
   async setMetadataOptions(scope: Scope, id: string, options: MetadataOptions): Promise<void> {
+    if (options.instanceMetadataTags === 'enabled') {
+      checkMetadataTags((await this.#deps.state.tags.of(scope.accountId, [id])).get(id)!)
+    }
     await this.modify(scope, id, options)
     // How far answers travel is the network's to enforce.
     await applyVpc(this.#deps, (await this.get(scope, id)).vpcId)

@@ -20,6 +20,7 @@ import { checkGroupCount } from './group-count.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
 import { writeLaunch } from './launch-rows.ts'
 import { imageMetadataOptions, type MetadataWish, metadataOptions } from './metadata-options.ts'
+import { checkMetadataTags } from './metadata-tags.ts'
 
 export interface LaunchRequest {
   imageId: string
@@ -91,6 +92,7 @@ export class Launches {
     const type = checkCounts(request)
     const image = await this.#images.launchable(scope, request.imageId)
     const metadata = metadataOptions(imageMetadataOptions(image), request.metadata)
+    if (metadata.instanceMetadataTags === 'enabled') checkMetadataTags(request.instanceTags)
     const merged = await mergeDevices(image.devices, request.devices, (id, isPresent) =>
       isPresent ? this.#snapshots.ofImage(id) : this.#snapshots.get(scope, id),
     )
