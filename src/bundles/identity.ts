@@ -28,7 +28,7 @@ export async function createIdentity(about: {
   const { default: forge } = await import('node-forge')
   const keys = await promisify(generateKeyPair)('rsa', { modulusLength: modulusBits })
   const certificate = forge.pki.createCertificate()
-  certificate.serialNumber = about.serialNumber
+  certificate.serialNumber = positive(about.serialNumber)
   certificate.publicKey = forge.pki.publicKeyFromPem(String(keys.publicKey.export({ type: 'spki', format: 'pem' })))
   certificate.validity.notBefore = new Date(about.nowMs)
   certificate.validity.notAfter = new Date(about.nowMs)
@@ -42,6 +42,15 @@ export async function createIdentity(about: {
     certificate: forge.pki.certificateToPem(certificate).replaceAll('\r', ''),
     privateKey: String(keys.privateKey.export({ type: 'pkcs8', format: 'pem' })),
   }
+}
+
+/**
+ * The number with one byte of zeros in front, which the encoder drops where it is not needed. A first bit of 1 would make
+ * it negative, which strict readers (Go's) refuse; a second byte of zeros is refused by all. Source: RFC 5280, 4.1.2.2.
+ */
+function positive(hex: string): string {
+  const digits = BigInt(`0x${hex}`).toString(16)
+  return `00${digits.padStart(digits.length + (digits.length % 2), '0')}`
 }
 
 /** Throws {@link BadBundle} with the reason when the text is no X.509 certificate in PEM with an RSA key. */
