@@ -228,6 +228,7 @@ export const catalogue = {
   DataUnavailableException: client,
   InvalidNextTokenException: client,
   RequestChangedException: client,
+  ResourceNotFoundException: client,
   SerializationException: client,
   UnresolvableUsageUnitException: client,
   // Limits

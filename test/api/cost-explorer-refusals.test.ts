@@ -87,6 +87,12 @@ describe('Cost Explorer refuses', () => {
       () => usage({ Granularity: 'YEARLY' }),
       "Value 'YEARLY' at 'granularity' failed to satisfy constraint: Member must satisfy enum value set: [DAILY, MONTHLY, HOURLY]",
     ],
+    [
+      'the view of another account',
+      () => usage({ BillingViewArn: 'arn:aws:billing::999999999999:billingview/primary' }),
+      'billingview/primary',
+      'ResourceNotFoundException',
+    ],
     ['no metrics', () => usage({ Metrics: [] }), 'Metrics is required'],
     ['an unknown metric', () => usage({ Metrics: ['Tea'] }), "Metrics 'Tea' is not valid"],
     [

@@ -125,6 +125,7 @@ test('groups have the keys that AWS gives them', async () => {
   )
   expect(await keysBy(dimension('INSTANCE_TYPE'))).toEqual(['NoInstanceType', 'm5.large', 't3.micro'])
   expect(await keysBy({ Type: 'TAG', Key: 'team' })).toEqual(['team$', 'team$blue', 'team$red'])
+  expect(await keysBy({ Type: 'TAG', Key: 'constructor' })).toEqual(['constructor$'])
   expect(await keysBy(dimension('LINKED_ACCOUNT'), dimension('RECORD_TYPE'))).toEqual([`${spender} + Usage`])
 })
 
@@ -183,6 +184,11 @@ describe('filters', () => {
     expect(await both({ Tags: { MatchOptions: ['ABSENT'] } })).toBe(untagged)
     expect(await both(is('LINKED_ACCOUNT', neighbour))).toBe('0.0000000000')
   })
+})
+
+test('the only view of costs has them all', async () => {
+  const BillingViewArn = `arn:aws:billing::${spender}:billingview/primary`
+  expect(await ask({ BillingViewArn })).toEqual(await ask())
 })
 
 test('accounts see their own costs, and a new one sees that it has none', async () => {

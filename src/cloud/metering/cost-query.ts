@@ -101,9 +101,13 @@ export function dimensionValue(dimension: CostDimension, facts: UsageFacts): str
     case 'tag-keys':
       return keysText(facts.resource?.tags ?? {})
     default:
-      return facts.resource?.tags[dimension.slice('tag:'.length)] ?? ''
+      return tagValue(facts.resource?.tags ?? {}, dimension.slice('tag:'.length))
   }
 }
+
+/** Keys are anybody's words, such as `constructor`. */
+const tagValue = (tags: Readonly<Record<string, string>>, key: string): string =>
+  Object.hasOwn(tags, key) ? tags[key]! : ''
 
 function keysText(tags: Readonly<Record<string, string>>): string {
   const keys = Object.keys(tags).sort()
