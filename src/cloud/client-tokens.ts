@@ -14,6 +14,8 @@ type Action =
   | 'ImportImage'
   | 'ImportSnapshot'
   | 'ExportImage'
+  | 'CreateLaunchTemplate'
+  | 'CreateLaunchTemplateVersion'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

@@ -27,6 +27,7 @@ import { MachineRuns } from './instances/machine-runs.ts'
 import { reconcileMachines, reconcileNetworks, reconcileReachability } from './instances/reconcile.ts'
 import { RootReplacements } from './instances/root-replacements.ts'
 import { KeyPairs } from './key-pairs.ts'
+import { LaunchTemplates } from './launch-templates/launch-templates.ts'
 import { Costs } from './metering/costs.ts'
 import { Metering } from './metering/metering.ts'
 import { ElasticAddresses } from './network/elastic-addresses.ts'
@@ -100,6 +101,7 @@ export interface Cloud {
   readonly securityGroups: SecurityGroups
   readonly elasticAddresses: ElasticAddresses
   readonly keyPairs: KeyPairs
+  readonly launchTemplates: LaunchTemplates
   readonly costs: Costs
   readonly tags: Tags
   readonly regions: Regions
@@ -254,6 +256,7 @@ export function createCloud(
     securityGroups: new SecurityGroups(deps),
     elasticAddresses: new ElasticAddresses(deps),
     keyPairs: new KeyPairs(deps),
+    launchTemplates: new LaunchTemplates(deps),
     costs: new Costs(deps),
     tags: new Tags(deps),
     regions,

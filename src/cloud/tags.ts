@@ -92,6 +92,11 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
   importImageTask: transferTask('import-image-task', 'InvalidConversionTaskId'),
   importSnapshotTask: transferTask('import-snapshot-task', 'InvalidConversionTaskId'),
   exportImageTask: transferTask('export-image-task', 'InvalidExportTaskID.NotFound'),
+  launchTemplate: {
+    type: 'launch-template',
+    exists: async (state, scope, id) => owned(await state.launchTemplates.get(id), scope),
+    notFound: (id) => new KilnError('InvalidLaunchTemplateId.NotFound', `The launch template '${id}' does not exist.`),
+  },
   keyPair: {
     type: 'key-pair',
     exists: async (state, scope, id) =>
@@ -128,7 +133,9 @@ export class Tags {
         if (!(await taggable.exists(tx, scope, id))) throw taggable.notFound(id)
         await taggable.checkNew?.(tx, id, tags)
         const present = (await tx.tags.of(scope.accountId, [id])).get(id)!
-        const keys = new Set([...present.map((tag) => tag.key), ...tags.map((tag) => tag.key)])
+        // Those that the cloud itself has put there do not count.
+        const own = present.filter((tag) => !tag.key.startsWith('aws:'))
+        const keys = new Set([...own, ...tags].map((tag) => tag.key))
         if (keys.size > limits.tagsPerResource) {
           throw new KilnError('TagLimitExceeded', `You have reached the maximum number of tags on the resource '${id}'`)
         }

@@ -68,6 +68,13 @@ export const catalogue = {
   InvalidCpuCredits: client,
   'InvalidUserData.Malformed': client,
   OperationNotPermitted: client,
+  // Launch templates
+  'InvalidLaunchTemplateId.Malformed': client,
+  'InvalidLaunchTemplateId.NotFound': client,
+  'InvalidLaunchTemplateId.VersionNotFound': client,
+  'InvalidLaunchTemplateName.AlreadyExistsException': client,
+  'InvalidLaunchTemplateName.MalformedException': client,
+  'InvalidLaunchTemplateName.NotFoundException': client,
   // Volumes and snapshots
   'InvalidSnapshot.InUse': client,
   'InvalidSnapshot.NotFound': client,

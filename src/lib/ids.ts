@@ -17,6 +17,7 @@ export const idPrefixes = {
   keyPair: 'key',
   elasticAddress: 'eipalloc',
   elasticAssociation: 'eipassoc',
+  launchTemplate: 'lt',
   internetGateway: 'igw',
   routeTable: 'rtb',
   networkAcl: 'acl',

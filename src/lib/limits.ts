@@ -41,6 +41,14 @@ export const limits = {
   tagKeyLength: 128,
   tagValueLength: 256,
   clientTokenLength: 64,
+  /** Of the operations on launch templates. */
+  launchTemplateTokenLength: 128,
+  /** Launch templates of an account in a region; versions of one template. */
+  launchTemplatesPerRegion: 5000,
+  versionsPerLaunchTemplate: 10_000,
+  launchTemplatePageMax: 200,
+  /** Versions of one DeleteLaunchTemplateVersions. */
+  launchTemplateVersionsPerRequest: 200,
   /** GiB; EC2's bound for gp2 and gp3 is 16 TiB, for io2 64 TiB. */
   volumeGibMax: 65_536,
   /** Snapshots of an account in a region that are written block by block at once (AWS: pending snapshots per account). */

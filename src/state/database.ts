@@ -17,6 +17,7 @@ import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
 import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
 import * as usage from './migrations/0016-usage.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
+import * as launchTemplates from './migrations/0018-launch-templates.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -40,6 +41,7 @@ const migrations: Record<string, Migration> = {
   '0016-usage': usage,
   '0020-elastic-addresses': elasticAddresses,
   '0015-snapshot-charges': snapshotCharges,
+  '0018-launch-templates': launchTemplates,
 }
 
 export function openDatabase(dialect: Dialect): Db {

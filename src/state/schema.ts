@@ -11,6 +11,7 @@ import type { BundleColumns } from './schema/bundles.ts'
 import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
 import type { InstanceDiskTables } from './schema/instance-disks.ts'
+import type { LaunchTemplateTables } from './schema/launch-templates.ts'
 import type { NetworkTables } from './schema/networks.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
@@ -402,6 +403,7 @@ export interface Database
     CertificateTables,
     EncryptionTables,
     InstanceDiskTables,
+    LaunchTemplateTables,
     NetworkTables,
     StoredImageTables,
     TransferTables,

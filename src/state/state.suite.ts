@@ -6,6 +6,7 @@ import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
 import { instanceStoreTests } from './instance-store.suite.ts'
 import type { Instance } from './instances.ts'
+import { launchTemplateTests } from './launch-templates.suite.ts'
 import type { OperationRow } from './operations.ts'
 import { snapshotChargeTests } from './snapshot-charges.suite.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
@@ -288,6 +289,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     instanceStoreTests(() => state)
     storedImageTaskTests(() => state)
     bundleTaskTests(() => state)
+    launchTemplateTests(() => state)
     volumeFeatureTests(() => state)
 
     test('a setting is made once', async () => {

@@ -11,6 +11,7 @@ import { ImageRepository } from './images.ts'
 import { InstanceDiskRepository } from './instance-disks.ts'
 import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
+import { LaunchTemplateRepository } from './launch-templates.ts'
 import { MultipartUploadRepository } from './multipart-uploads.ts'
 import { NetworkRepository } from './networks.ts'
 import { ObjectRepository } from './objects.ts'
@@ -50,6 +51,7 @@ export interface Repositories {
   readonly networks: NetworkRepository
   readonly elasticAddresses: ElasticAddressRepository
   readonly keyPairs: KeyPairRepository
+  readonly launchTemplates: LaunchTemplateRepository
   readonly images: ImageRepository
   readonly snapshots: SnapshotRepository
   readonly snapshotUploads: SnapshotUploadRepository
@@ -135,6 +137,7 @@ function plainRepositories(db: Db): Repositories {
     networks: new NetworkRepository(db),
     elasticAddresses: new ElasticAddressRepository(db),
     keyPairs: new KeyPairRepository(db),
+    launchTemplates: new LaunchTemplateRepository(db),
     images: new ImageRepository(db),
     snapshots: new SnapshotRepository(db),
     snapshotUploads: new SnapshotUploadRepository(db),

@@ -66,7 +66,7 @@ export class TagRepository {
     await insertRows(this.#db, 'tags', rows)
   }
 
-  /** Removes tags by key, and by value too where one is given; no tags at all means all of them. */
+  /** Removes tags by key, and by value too where one is given; no tags at all means all but those of the cloud itself. */
   async remove(
     accountId: string,
     resourceId: string,
@@ -74,7 +74,7 @@ export class TagRepository {
   ): Promise<void> {
     const own = this.#db.deleteFrom('tags').where('accountId', '=', accountId).where('resourceId', '=', resourceId)
     if (tags.length === 0) {
-      await own.execute()
+      await own.where('key', 'not like', 'aws:%').execute()
       return
     }
     for (let at = 0; at < tags.length; at += tagsPerStatement) {

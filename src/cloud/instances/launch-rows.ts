@@ -7,6 +7,7 @@ import type { Instance } from '../../state/instances.ts'
 import type { NetworkInterface, Subnet } from '../../state/networks.ts'
 import type { Snapshot } from '../../state/snapshots.ts'
 import type { Repositories } from '../../state/state.ts'
+import type { Tag } from '../../state/tags.ts'
 import type { VolumeAttachment } from '../../state/volumes.ts'
 import type { Device } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
@@ -86,7 +87,7 @@ export async function writeLaunch(
   checkSlots(plan.devices.length, stores[0] ?? [])
   await tx.instanceDisks.insert(stores.flat())
   const typed = (type: string, rows: readonly { id: string }[]) => rows.map(({ id }) => ({ id, type, ...scope }))
-  await tx.tags.insertAll(typed('instance', instances), request.instanceTags)
+  await tx.tags.insertAll(typed('instance', instances), [...request.instanceTags, ...templateTags(request)])
   await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
   const newVolumes = disks.map((disk) => disk.volume)
   await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
@@ -97,6 +98,15 @@ export async function writeLaunch(
     await operations.enqueue(tx, { kind: bootKind, subjectId, ...scope, input })
   }
   return instances.map((instance) => instance.id)
+}
+
+/** What EC2 itself puts on an instance of a launch template, and by which tools find the template. */
+function templateTags({ template }: LaunchRequest): Tag[] {
+  if (!template) return []
+  return [
+    { key: 'aws:ec2launchtemplate:id', value: template.id },
+    { key: 'aws:ec2launchtemplate:version', value: String(template.version) },
+  ]
 }
 
 function checkSlots(volumes: number, disks: readonly unknown[]): void {

@@ -46,7 +46,9 @@ export interface LaunchRequest {
   instanceTags: readonly Tag[]
   volumeTags: readonly Tag[]
   interfaceTags: readonly Tag[]
-  clientToken?: ClientToken
+  /** Where it was said what is launched. */
+  template?: { id: string; version: number }
+  clientToken?: ClientToken | undefined
 }
 
 const namesInMapping = {
@@ -84,10 +86,15 @@ export class Launches {
     this.#instanceDisks = rooms.instanceDisks
   }
 
+  /** The ids that a request with this token was answered with before. Throws IdempotentParameterMismatch. */
+  answered(scope: Scope, clientToken: ClientToken | undefined): Promise<string[] | undefined> {
+    return answeredBefore(this.#deps.state, scope, 'RunInstances', clientToken)
+  }
+
   /** The ids of the new instances, all `pending`, in one reservation. */
   async launch(scope: Scope, request: LaunchRequest): Promise<string[]> {
     const { state, operations } = this.#deps
-    const before = await answeredBefore(state, scope, 'RunInstances', request.clientToken)
+    const before = await this.answered(scope, request.clientToken)
     if (before) return before
     const type = checkCounts(request)
     const image = await this.#images.launchable(scope, request.imageId)

@@ -13,6 +13,8 @@ import { instanceAttributeHandlers } from './instance-attributes.ts'
 import { instanceTypeHandlers } from './instance-types.ts'
 import { instanceHandlers } from './instances.ts'
 import { keyPairHandlers } from './key-pairs.ts'
+import { launchTemplateVersionHandlers } from './launch-template-versions.ts'
+import { launchTemplateHandlers } from './launch-templates.ts'
 import { placeHandlers } from './places.ts'
 import { publicAccessHandlers } from './public-access.ts'
 import { rootReplacementHandlers } from './root-replacements.ts'
@@ -44,6 +46,8 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...instanceHandlers,
   ...instanceTypeHandlers,
   ...keyPairHandlers,
+  ...launchTemplateHandlers,
+  ...launchTemplateVersionHandlers,
   ...placeHandlers,
   ...publicAccessHandlers,
   ...rootReplacementHandlers,

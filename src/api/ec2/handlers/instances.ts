@@ -1,20 +1,36 @@
-import type { Instance, InstanceStateChange, InstanceStatus, Reservation } from '@aws-sdk/client-ec2'
+import type {
+  Instance,
+  InstanceStateChange,
+  InstanceStatus,
+  Reservation,
+  RunInstancesRequest,
+} from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { InstanceView } from '../../../cloud/instances/instance-views.ts'
 import type { StateChange } from '../../../cloud/instances/instances.ts'
+import type { LaunchRequest } from '../../../cloud/instances/launch.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers, RequestContext } from '../handler.ts'
+import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
 import { ec2Instance, ec2Reservations, ec2State } from '../shared/instance-shapes.ts'
 import { readLaunch } from '../shared/launch-request.ts'
+import { templateData } from '../shared/launch-template-data.ts'
+import { readTemplateRef, readVersion } from '../shared/launch-template-refs.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
+import { withTemplate } from '../shared/template-launch.ts'
 import { refuseGiven } from '../shared/unsupported.ts'
 
 export const instanceHandlers: Ec2Handlers<Cloud> = {
   async RunInstances(input, context) {
-    const ids = await context.cloud.launches.launch(scopeOf(context), readLaunch(input))
+    const { launches } = context.cloud
+    // What was answered stands, whatever has become of the launch template meanwhile.
+    const clientToken = readClientToken(input)
+    const answered = await launches.answered(scopeOf(context), clientToken)
+    const ids =
+      answered ?? (await launches.launch(scopeOf(context), { ...(await launchOf(input, context)), clientToken }))
     const { items } = await context.cloud.instances.list(scopeOf(context), { ids })
     return (await reservations(context, items))[0]!
   },
@@ -79,6 +95,15 @@ export const instanceHandlers: Ec2Handlers<Cloud> = {
       Output: Buffer.from(output.text, 'utf8').toString('base64'),
     }
   },
+}
+
+async function launchOf(input: RunInstancesRequest, context: RequestContext<Cloud>): Promise<LaunchRequest> {
+  const { LaunchTemplate: template } = input
+  if (!template) return readLaunch(input)
+  const ref = readTemplateRef(template)
+  const wanted = template.Version ? readVersion('LaunchTemplate.Version', template.Version) : 'default'
+  const { templateId: id, version, data } = await context.cloud.launchTemplates.version(scopeOf(context), ref, wanted)
+  return { ...readLaunch(withTemplate(templateData(data), input)), template: { id, version } }
 }
 
 function requiredIds(ids: readonly string[] | undefined): string[] {

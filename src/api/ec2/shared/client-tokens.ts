@@ -9,19 +9,16 @@ export interface ClientToken {
   paramsHash: string
 }
 
-/** Undefined when the caller gave none. Throws `InvalidParameterValue` for one that is not 1 to 64 ASCII characters. */
-export function readClientToken(input: {
-  ClientToken?: string | undefined
-  DryRun?: boolean
-}): ClientToken | undefined {
+/** Undefined when the caller gave none. Throws `InvalidParameterValue` for one that is longer or no ASCII. */
+export function readClientToken(
+  input: { ClientToken?: string | undefined; DryRun?: boolean },
+  lengthMax: number = limits.clientTokenLength,
+): ClientToken | undefined {
   const { ClientToken: token, DryRun: _, ...parameters } = input
   // The command line and some tools send an empty token for none.
   if (token === undefined || token === '') return undefined
-  if (token.length > limits.clientTokenLength || !/^[\x20-\x7e]*$/.test(token)) {
-    throw new KilnError(
-      'InvalidParameterValue',
-      `The client token must be at most ${limits.clientTokenLength} ASCII characters long.`,
-    )
+  if (token.length > lengthMax || !/^[\x20-\x7e]*$/.test(token)) {
+    throw new KilnError('InvalidParameterValue', `The client token must be at most ${lengthMax} ASCII characters long.`)
   }
   return { token, paramsHash: createHash('sha256').update(stableText(parameters)).digest('hex') }
 }

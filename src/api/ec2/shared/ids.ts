@@ -18,6 +18,7 @@ const malformedCodes = {
   elasticAssociation: 'InvalidAssociationID.Malformed',
   internetGateway: 'InvalidInternetGatewayId.Malformed',
   routeTable: 'InvalidRouteTableId.Malformed',
+  launchTemplate: 'InvalidLaunchTemplateId.Malformed',
   // The reference names no code of its own for these.
   replaceRootVolumeTask: 'InvalidParameterValue',
   importImageTask: 'InvalidConversionTaskId.Malformed',

@@ -6,22 +6,20 @@ import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import { clipped } from '../codec/form.ts'
 import { readDevices } from './block-device-mappings.ts'
-import { readClientToken } from './client-tokens.ts'
 import { readId } from './ids.ts'
 import { readTagSpecifications } from './tag-specifications.ts'
 import { refuseGiven } from './unsupported.ts'
 
+/** Kinds of resources that a launch makes, or could make elsewhere, and whose tags it takes. */
+export const launchTagTypes = ['instance', 'volume', 'network-interface', 'spot-instances-request'] as const
+
+/** Of a request without a launch template: what the template says is in it already. */
 export function readLaunch(input: RunInstancesRequest): LaunchRequest {
   refuseUnsupported(input)
   checkCredits(input)
   checkGroupNames(input)
   if (!input.ImageId) throw new KilnError('MissingParameter', 'The request must contain the parameter ImageId')
-  const tags = readTagSpecifications(input.TagSpecifications, [
-    'instance',
-    'volume',
-    'network-interface',
-    'spot-instances-request',
-  ])
+  const tags = readTagSpecifications(input.TagSpecifications, launchTagTypes)
   const nic = primaryInterface(input)
   return {
     imageId: readId('image', input.ImageId),
@@ -51,17 +49,16 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
     instanceTags: tags.instance,
     volumeTags: tags.volume,
     interfaceTags: tags['network-interface'],
-    clientToken: readClientToken(input),
   }
 }
 
 function refuseUnsupported(input: RunInstancesRequest): void {
-  const { LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile: profile, CpuOptions } = input
+  const { InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile: profile, CpuOptions } = input
   const { ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces } = input
   const { Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator, Placement: placement = {} } = input
   const { CapacityReservationSpecification: reservation, PrivateDnsNameOptions: dnsNames } = input
   refuseGiven({
-    ...{ LaunchTemplate, InstanceMarketOptions, KernelId, RamdiskId, CpuOptions },
+    ...{ InstanceMarketOptions, KernelId, RamdiskId, CpuOptions },
     // Packer gives an empty name where none is wanted.
     IamInstanceProfile: profile?.Arn || profile?.Name,
     ...{ ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces },

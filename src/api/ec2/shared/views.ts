@@ -8,3 +8,6 @@ export const ec2Time = (timeMs: number | null) => (timeMs === null ? undefined :
 
 export const ec2Tags = (tags: readonly Tag[] | undefined) =>
   (tags ?? []).map(({ key, value }) => ({ Key: key, Value: value }))
+
+/** Who creates things: Kiln knows accounts, and no users in them. */
+export const rootArn = (accountId: string) => `arn:aws:iam::${accountId}:root`
