@@ -20,6 +20,7 @@ import { Images } from './images/images.ts'
 import { InstanceStoreImages } from './images/instance-store-images.ts'
 import { FrozenRoots } from './instance-store/frozen-roots.ts'
 import { InstanceDisks } from './instance-store/instance-disks.ts'
+import { AccountSettings } from './instances/account-settings.ts'
 import { type GuestMetadata, guestAt, guestMetadataAt } from './instances/guest-metadata.ts'
 import { Instances } from './instances/instances.ts'
 import { Launches } from './instances/launch.ts'
@@ -64,6 +65,7 @@ export interface Cloud {
   readonly imagePermissions: ImagePermissions
   readonly instances: Instances
   readonly launches: Launches
+  readonly accountSettings: AccountSettings
   readonly rootReplacements: RootReplacements
   readonly snapshots: Snapshots
   readonly directReads: DirectReads
@@ -171,6 +173,7 @@ export function createCloud(
   const publicAccess = new PublicAccess(deps)
   const instances = new Instances(deps, runs, volumes, instanceDisks)
   const vpcs = new Vpcs(deps)
+  const accountSettings = new AccountSettings(deps)
   const regions = new Regions(
     deps,
     { images: publicImages, bundles: publicBundles },
@@ -219,7 +222,8 @@ export function createCloud(
     imagePermissions: new ImagePermissions(deps, { images, publicAccess, encryption }),
     instances,
     rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes, encryption }),
-    launches: new Launches(deps, { images, snapshots, volumes, vpcs, encryption, instanceDisks }),
+    launches: new Launches(deps, { images, snapshots, volumes, vpcs, encryption, instanceDisks, accountSettings }),
+    accountSettings,
     snapshots,
     directReads: new DirectReads(deps),
     directUploads,

@@ -68,6 +68,7 @@ export const catalogue = {
   InvalidCpuCredits: client,
   'InvalidUserData.Malformed': client,
   OperationNotPermitted: client,
+  'InstanceCreditSpecification.NotSupported': client,
   // Launch templates
   'InvalidLaunchTemplateId.Malformed': client,
   'InvalidLaunchTemplateId.NotFound': client,
@@ -106,6 +107,11 @@ export const catalogue = {
   // Network
   CannotDelete: client,
   DependencyViolation: client,
+  'InvalidDhcpOptionID.NotFound': client,
+  'InvalidDhcpOptionsId.Malformed': client,
+  'InvalidNetworkAclID.NotFound': client,
+  'InvalidNetworkAclId.Malformed': client,
+  'InvalidVpcEndpointId.NotFound': client,
   'InvalidGroup.Duplicate': client,
   'InvalidGroup.InUse': client,
   'InvalidGroup.NotFound': client,

@@ -18,6 +18,7 @@ import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
 import * as usage from './migrations/0016-usage.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as launchTemplates from './migrations/0018-launch-templates.ts'
+import * as accountSettings from './migrations/0019-account-settings.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -42,6 +43,7 @@ const migrations: Record<string, Migration> = {
   '0020-elastic-addresses': elasticAddresses,
   '0015-snapshot-charges': snapshotCharges,
   '0018-launch-templates': launchTemplates,
+  '0019-account-settings': accountSettings,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -5,6 +5,7 @@
  * A row is never the place for what lies on the host (process ids, sockets): drivers keep that themselves.
  */
 
+import type { AccountSettingsTables } from './schema/account-settings.ts'
 import type { BucketTables } from './schema/buckets.ts'
 import type { BundleTaskTables } from './schema/bundle-tasks.ts'
 import type { BundleColumns } from './schema/bundles.ts'
@@ -398,7 +399,8 @@ export interface OperationsTable {
 }
 
 export interface Database
-  extends BucketTables,
+  extends AccountSettingsTables,
+    BucketTables,
     BundleTaskTables,
     CertificateTables,
     EncryptionTables,

@@ -1,6 +1,7 @@
 /** What the state promises, the same on every database. A database adopts it with `stateSuite(name, open)`. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
+import { accountSettingsTests } from './account-settings.suite.ts'
 import { bundleTaskTests } from './bundle-tasks.suite.ts'
 import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
@@ -288,6 +289,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     transferTests(() => state)
     instanceStoreTests(() => state)
     storedImageTaskTests(() => state)
+    accountSettingsTests(() => state)
     bundleTaskTests(() => state)
     launchTemplateTests(() => state)
     volumeFeatureTests(() => state)

@@ -1,5 +1,6 @@
 /** Everything that is remembered, behind one door: a repository an aggregate, and transactions over them. */
 import type { Dialect } from 'kysely'
+import { AccountSettingsRepository } from './account-settings.ts'
 import { BucketRepository } from './buckets.ts'
 import { BundleTaskRepository } from './bundle-tasks.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
@@ -48,6 +49,7 @@ import { VolumeRepository } from './volumes.ts'
 
 export interface Repositories {
   readonly settings: SettingsRepository
+  readonly accountSettings: AccountSettingsRepository
   readonly networks: NetworkRepository
   readonly elasticAddresses: ElasticAddressRepository
   readonly keyPairs: KeyPairRepository
@@ -134,6 +136,7 @@ function meteredRepositories(db: Db, metering: Metering): Partial<Repositories> 
 function plainRepositories(db: Db): Repositories {
   return {
     settings: new SettingsRepository(db),
+    accountSettings: new AccountSettingsRepository(db),
     networks: new NetworkRepository(db),
     elasticAddresses: new ElasticAddressRepository(db),
     keyPairs: new KeyPairRepository(db),

@@ -238,9 +238,7 @@ export class Instances {
   /** Changes attributes; some of them only while the instance is stopped, as on EC2. */
   async modify(scope: Scope, id: string, patch: Partial<Instance>, needsStopped?: string): Promise<void> {
     const instance = await this.get(scope, id)
-    if (instance.state === 'terminated' || instance.state === 'shutting-down') {
-      throw new KilnError('IncorrectInstanceState', `The instance '${id}' is ${instance.state} and cannot be modified`)
-    }
+    refuseEnded(instance)
     if (needsStopped && instance.state !== 'stopped') {
       throw new KilnError(
         'IncorrectInstanceState',
@@ -250,6 +248,13 @@ export class Instances {
     // The instance may have moved on since it was looked at.
     if (await this.#deps.state.instances.move(id, [instance.state], patch)) return
     await this.modify(scope, id, patch, needsStopped)
+  }
+
+  /** Throws IncorrectInstanceState, and changes none, when one of them is terminated. */
+  async setMonitoring(scope: Scope, ids: readonly string[], isOn: boolean): Promise<void> {
+    const instances = await this.many(scope, ids)
+    for (const instance of instances) refuseEnded(instance)
+    for (const { id } of instances) await this.modify(scope, id, { monitoring: isOn ? 1 : 0 })
   }
 
   async setMetadataOptions(scope: Scope, id: string, options: MetadataOptions): Promise<void> {
@@ -299,6 +304,11 @@ export class Instances {
       }
     })
   }
+}
+
+function refuseEnded({ id, state }: Instance): void {
+  if (state !== 'terminated' && state !== 'shutting-down') return
+  throw new KilnError('IncorrectInstanceState', `The instance '${id}' is ${state} and cannot be modified`)
 }
 
 const notFound = (ids: readonly string[]) =>

@@ -16,10 +16,11 @@ import type { NetworkProbe } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { checkInitializationRate } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
+import type { AccountSettings } from './account-settings.ts'
 import { checkGroupCount } from './group-count.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
 import { writeLaunch } from './launch-rows.ts'
-import { imageMetadataOptions, type MetadataWish, metadataOptions } from './metadata-options.ts'
+import { launchMetadataOptions, type MetadataWish } from './metadata-options.ts'
 import { checkMetadataTags } from './metadata-tags.ts'
 
 export interface LaunchRequest {
@@ -64,6 +65,7 @@ export class Launches {
   readonly #vpcs: Vpcs
   readonly #encryption: Encryption
   readonly #instanceDisks: InstanceDisks
+  readonly #accountSettings: AccountSettings
   #goodProbe: Promise<NetworkProbe> | undefined
 
   constructor(
@@ -75,6 +77,7 @@ export class Launches {
       vpcs: Vpcs
       encryption: Encryption
       instanceDisks: InstanceDisks
+      accountSettings: AccountSettings
     },
   ) {
     this.#deps = deps
@@ -84,6 +87,7 @@ export class Launches {
     this.#vpcs = rooms.vpcs
     this.#encryption = rooms.encryption
     this.#instanceDisks = rooms.instanceDisks
+    this.#accountSettings = rooms.accountSettings
   }
 
   /** The ids that a request with this token was answered with before. Throws IdempotentParameterMismatch. */
@@ -98,7 +102,8 @@ export class Launches {
     if (before) return before
     const type = checkCounts(request)
     const image = await this.#images.launchable(scope, request.imageId)
-    const metadata = metadataOptions(imageMetadataOptions(image), request.metadata)
+    const defaults = await this.#accountSettings.metadataDefaults(scope)
+    const metadata = launchMetadataOptions(image, defaults, request.metadata)
     if (metadata.instanceMetadataTags === 'enabled') checkMetadataTags(request.instanceTags)
     const merged = await mergeDevices(image.devices, request.devices, (id, isPresent) =>
       isPresent ? this.#snapshots.ofImage(id) : this.#snapshots.get(scope, id),

@@ -14,13 +14,26 @@ export const defaultMetadataOptions: MetadataOptions = {
   instanceMetadataTags: 'disabled',
 }
 
-/** What an instance of the image has unless its launch says otherwise. Source: ImdsSupport of RegisterImage. */
-export function imageMetadataOptions(image: { imdsSupport: string | null }): MetadataOptions {
+/** What an instance of the image has unless somebody says otherwise. Source: ImdsSupport of RegisterImage. */
+function imageMetadataOptions(image: { imdsSupport: string | null }): MetadataOptions {
   if (image.imdsSupport !== 'v2.0') return defaultMetadataOptions
   return { ...defaultMetadataOptions, httpTokens: 'required', httpPutResponseHopLimit: 2 }
 }
 
 export type MetadataWish = { [Name in keyof MetadataOptions]?: MetadataOptions[Name] | undefined }
+
+/**
+ * What a new instance has: what its launch says, else what its account says, else its image. Source: "Order of precedence
+ * for instance metadata options" in the EC2 user guide.
+ */
+export function launchMetadataOptions(
+  image: { imdsSupport: string | null },
+  account: { [Name in keyof MetadataOptions]: MetadataOptions[Name] | null },
+  wish: MetadataWish,
+): MetadataOptions {
+  const set = Object.fromEntries(Object.entries(account).filter(([, value]) => value !== null))
+  return metadataOptions({ ...imageMetadataOptions(image), ...set }, wish)
+}
 
 export function metadataOptions(base: MetadataOptions, wish: MetadataWish): MetadataOptions {
   const given = Object.fromEntries(Object.entries(wish).filter(([, value]) => value !== undefined))

@@ -67,6 +67,9 @@ export function newMac(random: Random): string {
 
 /** `ip-172-31-5-6.ec2.internal`, as EC2 names instances by their address. */
 export function privateDnsName(privateIp: string, region: string): string {
-  const domain = region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`
-  return `ip-${privateIp.replaceAll('.', '-')}.${domain}`
+  return `ip-${privateIp.replaceAll('.', '-')}.${privateDomain(region)}`
 }
+
+/** The domain of instances' private names. Source: "Amazon EC2 instance hostnames". */
+export const privateDomain = (region: string) =>
+  region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`

@@ -1,15 +1,19 @@
 /** The EC2 operations that Kiln serves, composed of one object a resource family. */
 import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
+import { accountSettingHandlers } from './account-settings.ts'
 import { bundleTaskHandlers } from './bundle-tasks.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { elasticAddressHandlers } from './elastic-addresses.ts'
+import { endpointHandlers } from './endpoints.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
 import { imageExportHandlers } from './image-exports.ts'
 import { imageImportHandlers } from './image-imports.ts'
 import { imagePermissionHandlers } from './image-permissions.ts'
 import { imageHandlers } from './images.ts'
 import { instanceAttributeHandlers } from './instance-attributes.ts'
+import { instanceCreditHandlers } from './instance-credits.ts'
+import { instanceFactHandlers } from './instance-facts.ts'
 import { instanceTypeHandlers } from './instance-types.ts'
 import { instanceHandlers } from './instances.ts'
 import { keyPairHandlers } from './key-pairs.ts'
@@ -31,9 +35,12 @@ import { volumeAttachmentHandlers } from './volume-attachments.ts'
 import { volumeModificationHandlers } from './volume-modifications.ts'
 import { volumeStatusHandlers } from './volume-status.ts'
 import { volumeHandlers } from './volumes.ts'
+import { vpcDefaultHandlers } from './vpc-defaults.ts'
 import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
+  ...accountSettingHandlers,
+  ...endpointHandlers,
   ...fastSnapshotRestoreHandlers,
   ...bundleTaskHandlers,
   ...ebsEncryptionHandlers,
@@ -43,6 +50,8 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...imageImportHandlers,
   ...imagePermissionHandlers,
   ...instanceAttributeHandlers,
+  ...instanceCreditHandlers,
+  ...instanceFactHandlers,
   ...instanceHandlers,
   ...instanceTypeHandlers,
   ...keyPairHandlers,
@@ -64,5 +73,6 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...volumeHandlers,
   ...volumeModificationHandlers,
   ...volumeStatusHandlers,
+  ...vpcDefaultHandlers,
   ...vpcHandlers,
 }

@@ -18,6 +18,8 @@ const malformedCodes = {
   elasticAssociation: 'InvalidAssociationID.Malformed',
   internetGateway: 'InvalidInternetGatewayId.Malformed',
   routeTable: 'InvalidRouteTableId.Malformed',
+  networkAcl: 'InvalidNetworkAclId.Malformed',
+  dhcpOptions: 'InvalidDhcpOptionsId.Malformed',
   launchTemplate: 'InvalidLaunchTemplateId.Malformed',
   // The reference names no code of its own for these.
   replaceRootVolumeTask: 'InvalidParameterValue',

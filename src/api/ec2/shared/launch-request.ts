@@ -16,7 +16,7 @@ export const launchTagTypes = ['instance', 'volume', 'network-interface', 'spot-
 /** Of a request without a launch template: what the template says is in it already. */
 export function readLaunch(input: RunInstancesRequest): LaunchRequest {
   refuseUnsupported(input)
-  checkCredits(input)
+  if (input.CreditSpecification) checkCredits(input.CreditSpecification, 'CreditSpecification.CpuCredits')
   checkGroupNames(input)
   if (!input.ImageId) throw new KilnError('MissingParameter', 'The request must contain the parameter ImageId')
   const tags = readTagSpecifications(input.TagSpecifications, launchTagTypes)
@@ -90,20 +90,15 @@ function refuseUnsupported(input: RunInstancesRequest): void {
 }
 
 /** Machines are never throttled, which is what `unlimited` says. Source: CreditSpecificationRequest. */
-function checkCredits({ CreditSpecification: credits }: RunInstancesRequest): void {
-  if (credits === undefined || credits.CpuCredits === 'unlimited') return
-  if (!credits.CpuCredits) {
-    throw new KilnError('MissingParameter', 'The request must contain the parameter CreditSpecification.CpuCredits')
-  }
-  if (credits.CpuCredits === 'standard') {
-    throw new KilnError(
-      'UnsupportedOperation',
-      'CreditSpecification.CpuCredits standard is not supported yet: unlimited is',
-    )
+export function checkCredits({ CpuCredits: credits }: { CpuCredits?: string | undefined }, parameter: string): void {
+  if (credits === 'unlimited') return
+  if (!credits) throw new KilnError('MissingParameter', `The request must contain the parameter ${parameter}`)
+  if (credits === 'standard') {
+    throw new KilnError('UnsupportedOperation', `${parameter} standard is not supported yet: unlimited is`)
   }
   throw new KilnError(
     'InvalidCpuCredits',
-    `Value (${clipped(credits.CpuCredits)}) for parameter CreditSpecification.CpuCredits is invalid. Expected one of: standard, unlimited.`,
+    `Value (${clipped(credits)}) for parameter ${parameter} is invalid. Expected one of: standard, unlimited.`,
   )
 }
 

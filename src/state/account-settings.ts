@@ -1,0 +1,42 @@
+import type { Db } from './database.ts'
+import type { AccountSettingsTable } from './schema/account-settings.ts'
+
+export type AccountSettings = Omit<AccountSettingsTable, 'accountId' | 'region'>
+
+const unset: AccountSettings = {
+  httpTokens: null,
+  httpEndpoint: null,
+  httpPutResponseHopLimit: null,
+  instanceMetadataTags: null,
+  serialConsoleAccess: 0,
+}
+
+export class AccountSettingsRepository {
+  readonly #db: Db
+
+  constructor(db: Db) {
+    this.#db = db
+  }
+
+  async get(accountId: string, region: string): Promise<AccountSettings> {
+    const row = await this.#db
+      .selectFrom('accountSettings')
+      .select([
+        ...(['httpTokens', 'httpEndpoint', 'httpPutResponseHopLimit', 'instanceMetadataTags'] as const),
+        'serialConsoleAccess',
+      ])
+      .where('accountId', '=', accountId)
+      .where('region', '=', region)
+      .executeTakeFirst()
+    return row ?? unset
+  }
+
+  /** Changes at least one of the settings; the others stay. */
+  async set(accountId: string, region: string, patch: Partial<AccountSettings>): Promise<void> {
+    await this.#db
+      .insertInto('accountSettings')
+      .values({ accountId, region, ...unset, ...patch })
+      .onConflict((conflict) => conflict.columns(['accountId', 'region']).doUpdateSet(patch))
+      .execute()
+  }
+}
