@@ -244,6 +244,8 @@ export const catalogue = {
   ResourceNotFoundException: client,
   SerializationException: client,
   UnresolvableUsageUnitException: client,
+  // Budgets: AWS Budgets' exceptions
+  DuplicateRecordException: client,
   // Limits
   MaxIOPSLimitExceeded: client,
   ResourceLimitExceeded: client,

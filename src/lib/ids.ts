@@ -30,6 +30,7 @@ export const idPrefixes = {
   exportImageTask: 'export-ami',
   storedImageTask: 'stored-ami',
   bundleTask: 'bun',
+  budget: 'budget',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

@@ -104,6 +104,13 @@ export const limits = {
   snapshotLockDays: 36_500,
   snapshotLockCoolOffHours: 72,
   temporaryRestoreDays: 180,
+  /** Of one question of `kiln cost`: periods (a year of hours), groupings, and values of a filter. */
+  costPeriods: 366 * 24,
+  costDimensions: 8,
+  costValues: 1000,
+  /** Each is judged every minute. */
+  budgets: 200,
+  thresholdsPerBudget: 10,
   consoleBytes: 64 * 1024,
   /** Public addresses that an account keeps in a region. */
   elasticAddresses: 256,

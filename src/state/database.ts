@@ -16,6 +16,7 @@ import * as storedImages from './migrations/0013-stored-images.ts'
 import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
 import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
 import * as usage from './migrations/0016-usage.ts'
+import * as budgets from './migrations/0017-budgets.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as launchTemplates from './migrations/0018-launch-templates.ts'
 import * as accountSettings from './migrations/0019-account-settings.ts'
@@ -40,6 +41,7 @@ const migrations: Record<string, Migration> = {
   '0013-stored-images': storedImages,
   '0014-bundle-tasks': bundleTasks,
   '0016-usage': usage,
+  '0017-budgets': budgets,
   '0020-elastic-addresses': elasticAddresses,
   '0015-snapshot-charges': snapshotCharges,
   '0018-launch-templates': launchTemplates,

@@ -7,6 +7,7 @@
 
 import type { AccountSettingsTables } from './schema/account-settings.ts'
 import type { BucketTables } from './schema/buckets.ts'
+import type { BudgetTables } from './schema/budgets.ts'
 import type { BundleTaskTables } from './schema/bundle-tasks.ts'
 import type { BundleColumns } from './schema/bundles.ts'
 import type { CertificateTables } from './schema/certificates.ts'
@@ -409,7 +410,8 @@ export interface Database
     NetworkTables,
     StoredImageTables,
     TransferTables,
-    UsageTables {
+    UsageTables,
+    BudgetTables {
   settings: SettingsTable
   accessKeys: AccessKeysTable
   openRegions: OpenRegionsTable

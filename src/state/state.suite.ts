@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { systemClock } from '../lib/clock.ts'
 import { accountSettingsTests } from './account-settings.suite.ts'
+import { budgetTests } from './budgets.suite.ts'
 import { bundleTaskTests } from './bundle-tasks.suite.ts'
 import type { Filter } from './filters.ts'
 import type { Image } from './images.ts'
@@ -290,6 +291,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     instanceStoreTests(() => state)
     storedImageTaskTests(() => state)
     accountSettingsTests(() => state)
+    budgetTests(() => state)
     bundleTaskTests(() => state)
     launchTemplateTests(() => state)
     volumeFeatureTests(() => state)

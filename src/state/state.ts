@@ -2,6 +2,7 @@
 import type { Dialect } from 'kysely'
 import { AccountSettingsRepository } from './account-settings.ts'
 import { BucketRepository } from './buckets.ts'
+import { BudgetRepository } from './budgets.ts'
 import { BundleTaskRepository } from './bundle-tasks.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, inTransaction, migrate, openDatabase } from './database.ts'
@@ -79,6 +80,7 @@ export interface Repositories {
   readonly encryption: EncryptionRepository
   readonly signingCertificates: SigningCertificateRepository
   readonly usage: UsageRepository
+  readonly budgets: BudgetRepository
 }
 
 export interface State extends Repositories {
@@ -166,5 +168,6 @@ function plainRepositories(db: Db): Repositories {
     encryption: new EncryptionRepository(db),
     signingCertificates: new SigningCertificateRepository(db),
     usage: new UsageRepository(db),
+    budgets: new BudgetRepository(db),
   }
 }

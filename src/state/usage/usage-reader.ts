@@ -154,6 +154,22 @@ export class UsageReader {
     }
   }
 
+  /** Events from `fromS` to `toS` (excluded) whose end is only estimated. There are few. */
+  async estimated(query: UsageQuery & { fromS: number; toS: number }): Promise<Omit<UsageRecord, 'resourceId'>[]> {
+    const rows = await this.#places(
+      this.#db.selectFrom('usageEvents').select(['accountId', 'region', 'usageType', 'quantity']),
+      query,
+    )
+      .select(['fromS', 'toS', 'runBeforeS'])
+      .where('isEstimated', '=', 1)
+      .where('toS', '>=', query.fromS)
+      .where('fromS', '<', query.toS)
+      .execute()
+    return rows.map(({ fromS, toS, runBeforeS, ...event }) => ({
+      ...{ ...event, span: { fromS, toS, runBeforeS }, amount: null, isEstimated: true, isRunning: false },
+    }))
+  }
+
   /** What is used at this moment: account, region, usage type and quantity. */
   async levels(
     query: UsageQuery,
