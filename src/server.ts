@@ -87,6 +87,8 @@ export interface KilnOptions {
   clock?: Clock
   /** What usage costs; AWS's public prices unless given. */
   prices?: PriceSheet
+  /** Whether it tells when thresholds of budgets are crossed; yes unless given. */
+  judgesBudgets?: boolean
   /** What the clock is told by when somebody sets it; the host's unless given. */
   uptime?: HostUptime
   /** Long steps at the start, in words for people. */
@@ -170,7 +172,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
   const deps: CloudDeps = {
     objects: createLocalContents({ ...home, random }),
     ...{ state, blocks, machines, disks, sharedDisks, network, clock, random, log, masterKey },
-    prices: options.prices ?? defaultPriceSheet(),
+    ...{ prices: options.prices ?? defaultPriceSheet(), judgesBudgets: options.judgesBudgets ?? true },
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: hostId,
@@ -425,7 +427,10 @@ async function kilnLinux(
     sizeBytes: built.virtualSizeBytes,
   }
   const record = join(home.cacheDir, seedRecordName(built.sha256))
-  const known = await readFile(record, 'utf8').then(parseSeedRecord, () => undefined)
+  // One that lost its content when the power failed is none: then the blocks are stored anew.
+  const known = await readFile(record, 'utf8')
+    .then(parseSeedRecord)
+    .catch(() => undefined)
   if (known && (await blocks.info(seedRegion, known.root).catch(() => undefined))) return { ...about, root: known.root }
   onProgress(`storing the blocks of ${built.name}`)
   await blocks.openRegion(seedRegion)
@@ -449,14 +454,7 @@ async function kilnLinuxBundle(built: KilnLinuxImage, onProgress: (step: string)
   return { ...bundle, name, description: `Kiln Linux ${built.version} (instance store)`, architecture: 'x86_64' }
 }
 
-/** Undefined for one that lost its content when the power failed: then the blocks are stored anew. */
-function parseSeedRecord(text: string): { root: string } | undefined {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+const parseSeedRecord = (text: string): { root: string } => JSON.parse(text)
 
 function authSettings(mode: 'open' | 'verify', state: State): AuthSettings {
   if (mode === 'open') return { mode }

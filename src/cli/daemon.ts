@@ -28,13 +28,15 @@ function dialable(url: string): string {
   return url.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')
 }
 
-/** One of Kiln's own requests (`/_kiln/…`); its JSON answer. Throws with the daemon's words when it refuses. */
+/** One of Kiln's own requests (`/_kiln/…`), of JSON if at all; its JSON answer. Throws with the daemon's words when it refuses. */
 export async function control<T>(
   page: DaemonPage,
   path: string,
   method: 'GET' | 'POST' | 'DELETE' = 'GET',
+  question?: unknown,
 ): Promise<T> {
-  const response = await request(`${page.url}${path}`, { method, headers: { 'x-kiln-token': page.token } })
+  const body = question === undefined ? undefined : JSON.stringify(question)
+  const response = await request(`${page.url}${path}`, { method, headers: { 'x-kiln-token': page.token }, body })
   const text = await response.text()
   if (response.ok) return JSON.parse(text) as T
   throw new Error(refusalIn(text) ?? `the Kiln at ${page.url} answered ${response.status} to ${path}`)

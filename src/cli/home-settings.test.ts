@@ -29,6 +29,15 @@ describe('what a home was served with', () => {
     expect(settle(home, simulated, { network: 'namespace' })).toEqual({ ...simulated, network: 'namespace' })
   })
 
+  test('keeps its price sheet, wherever the command is typed, until it is given another', () => {
+    const home = homeAt('/home/x')
+    const priced = settle(home, simulated, { prices: '/etc/prices.csv' })
+    expect(priced.prices).toBe('/etc/prices.csv')
+    expect(settle(home, simulated, { prices: 'prices.csv' }).prices).toBe(join(process.cwd(), 'prices.csv'))
+    expect(settle(home, priced, {}).prices).toBe('/etc/prices.csv')
+    expect(settle(home, priced, { prices: 'default' }).prices).toBeUndefined()
+  })
+
   test('does not change kind below its instances', () => {
     const home = homeAt('/home/x')
     expect(() => settle(home, simulated, { machines: 'qemu' })).toThrow('has simulated machines, not qemu ones')

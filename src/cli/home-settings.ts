@@ -3,6 +3,7 @@
  * again (`kiln down --all`, the next `kiln serve`) takes the same unless told otherwise.
  */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Home } from '../lib/home.ts'
 import { UsageError } from './failure.ts'
 import type { MachinesKind, NetworkKind } from './options.ts'
@@ -12,13 +13,20 @@ export interface HomeSettings {
   network: NetworkKind
   /** The URL itself is not kept: it may hold a password. */
   database: 'sqlite' | 'postgres'
+  /** The whole path of the price sheet; without it, that of Kiln itself. */
+  prices?: string
 }
 
 export interface WishedSettings {
   machines?: MachinesKind
   network?: NetworkKind
   databaseUrl?: string
+  /** A file, or {@link ownPrices}. */
+  prices?: string
 }
+
+/** Stands for the sheet that comes with Kiln, for a home that was served with another. */
+export const ownPrices = 'default'
 
 /** Undefined when the home was never served. */
 export async function readHomeSettings(home: Home): Promise<HomeSettings | undefined> {
@@ -51,5 +59,11 @@ export function settle(home: Home, recorded: HomeSettings | undefined, wished: W
     machines: wished.machines ?? recorded?.machines ?? 'qemu',
     network: wished.network ?? recorded?.network ?? 'auto',
     database,
+    prices: pricesOf(recorded, wished),
   }
+}
+
+function pricesOf(recorded: HomeSettings | undefined, { prices }: WishedSettings): string | undefined {
+  if (prices === ownPrices) return undefined
+  return prices === undefined ? recorded?.prices : resolve(prices)
 }

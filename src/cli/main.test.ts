@@ -58,7 +58,11 @@ describe('the kiln command', () => {
         'cert list',
         'cert add',
         'cert remove',
+        'cost forecast',
+        'cost image',
         'cost compare',
+        'cost budget',
+        'cost simulate',
         'check',
         'gc',
       ]),
@@ -78,6 +82,7 @@ describe('the kiln command', () => {
       'KILN_MACHINES',
       'KILN_NETWORK',
       'KILN_PORT',
+      'KILN_PRICES',
       'KILN_VOLUME_LIMITS',
     ])
     const help = serve.helpInformation().replace(/\s+/g, ' ')

@@ -31,6 +31,8 @@ export function kilnCommand(): Command {
     .version(version, '-V, --version')
     .helpOption('-h, --help', 'what can be typed')
     .helpCommand(false)
+    // A group may have options of its own: those after the name of one of its commands are that command's.
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
       outputError: (text, write) => write(`kiln: ${oneLine(text.replace(/^error: /, ''))}; see 'kiln --help'\n`),

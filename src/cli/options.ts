@@ -49,6 +49,13 @@ export const keyFileOption = () =>
     "the master key of encryption; made when there is none (default: the home's own)",
   ).env('KILN_KEY_FILE')
 
+/** Without it, the sheet that the home was served with before; else Kiln's own. */
+export const pricesOption = () =>
+  new Option(
+    '--prices <file>',
+    "the price sheet (default: what the home has, else AWS's prices; 'default' for these)",
+  ).env('KILN_PRICES')
+
 export const jsonOption = () => new Option('--json', 'print JSON, for programs')
 
 export const regionOption = () =>

@@ -29,7 +29,10 @@ import { reconcileMachines, reconcileNetworks, reconcileReachability } from './i
 import { RootReplacements } from './instances/root-replacements.ts'
 import { KeyPairs } from './key-pairs.ts'
 import { LaunchTemplates } from './launch-templates/launch-templates.ts'
+import { Budgets } from './metering/budgets.ts'
 import { Costs } from './metering/costs.ts'
+import { ImageCosts } from './metering/image-costs.ts'
+import { InstanceComparisons } from './metering/instance-comparisons.ts'
 import { Metering } from './metering/metering.ts'
 import { ElasticAddresses } from './network/elastic-addresses.ts'
 import { SecurityGroups } from './network/security-groups.ts'
@@ -105,6 +108,9 @@ export interface Cloud {
   readonly keyPairs: KeyPairs
   readonly launchTemplates: LaunchTemplates
   readonly costs: Costs
+  readonly budgets: Budgets
+  readonly imageCosts: ImageCosts
+  readonly instanceComparisons: InstanceComparisons
   readonly tags: Tags
   readonly regions: Regions
   /** Opens the region and the account's default VPC there, on their first use. Called before every request. */
@@ -144,6 +150,7 @@ const fastRestoresEveryMs = 5000
 const leftoversEveryMs = 3600_000
 const contentsEveryMs = 3600_000
 const meteringEveryMs = 30_000
+const budgetsEveryMs = 60_000
 const collectEveryMs = 6 * 3600_000
 /** A client token is good for at least so long. */
 const tokensKeptMs = 7 * 24 * 3600_000
@@ -155,6 +162,9 @@ export function createCloud(
 ): Cloud {
   const { clock, log, state, operations, machines } = deps
   const metering = new Metering(deps)
+  const costs = new Costs(deps)
+  const budgets = new Budgets(deps, costs)
+  const instanceComparisons = new InstanceComparisons(deps, costs)
   const encryptionKeys = new NamedKeys(deps)
   const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
   const certificates = new Certificates(deps)
@@ -181,6 +191,7 @@ export function createCloud(
   )
   const hydration = new Hydration(deps, volumes)
   const live = liveSetOf(deps, publicImages)
+  const snapshotCosts = new SnapshotCosts(deps, live)
   const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
   const storedImages = new StoredImages(deps, { buckets, objects, images, snapshots, encryption })
   const roots = new FrozenRoots(deps, instanceDisks)
@@ -199,6 +210,7 @@ export function createCloud(
     { name: 'object contents', everyMs: contentsEveryMs, pass: () => contents.sweep() },
     { name: 'transfers', everyMs: leftoversEveryMs, pass: () => transfers.tasks.removeLeftovers() },
     { name: 'metering', everyMs: meteringEveryMs, pass: () => metering.pass() },
+    ...(deps.judgesBudgets ? [{ name: 'budgets', everyMs: budgetsEveryMs, pass: () => budgets.pass() }] : []),
     { name: 'collection', everyMs: collectEveryMs, pass: collectBlocks },
   ]
   const reconcilers = passes.map((pass) => new Reconciler({ ...pass, clock, log }))
@@ -232,7 +244,9 @@ export function createCloud(
     snapshotTiers: new SnapshotTiers(deps, snapshots),
     fastRestores,
     publicAccess,
-    snapshotCosts: new SnapshotCosts(deps, live),
+    snapshotCosts,
+    imageCosts: new ImageCosts(deps, costs, snapshotCosts),
+    instanceComparisons,
     collection,
     storeCheck: new StoreCheck(deps, live, collection),
     buckets,
@@ -261,7 +275,8 @@ export function createCloud(
     elasticAddresses: new ElasticAddresses(deps),
     keyPairs: new KeyPairs(deps),
     launchTemplates: new LaunchTemplates(deps),
-    costs: new Costs(deps),
+    costs,
+    budgets,
     tags: new Tags(deps),
     regions,
     async enter(scope) {

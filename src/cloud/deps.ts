@@ -35,6 +35,8 @@ export interface CloudDeps {
   readonly log: Log
   /** What usage costs. */
   readonly prices: PriceSheet
+  /** Whether thresholds of budgets are watched; whoever only switches off does not know the prices. */
+  readonly judgesBudgets: boolean
   /** What the named encryption keys are sealed under. */
   readonly masterKey: MasterKey
   /** Where volumes lie: a folder each. */

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import {
   decimalText,
   exactOf,
+  fineMoneyText,
   isCurrency,
   isDecimal,
   moneyText,
@@ -98,6 +99,13 @@ describe('money', () => {
     expect(moneyText(value, 'JPY')).toBe('¥1,235')
     expect(moneyText(value, 'EUR')).toBe('€1,234.57')
     expect([placesOf('USD'), placesOf('JPY'), placesOf('BHD')]).toEqual([2, 0, 3])
+  })
+
+  test('has two places more where it would be next to nothing', () => {
+    const shown = ['0', '0.0104', '-0.0104', '0.1', '0.000049', '0.00005', '12.3456']
+    const wanted = ['$0.00', '$0.0104', '-$0.0104', '$0.10', '< $0.0001', '< $0.0001', '$12.35']
+    expect(shown.map((text) => fineMoneyText(exactOf(text), 'USD'))).toEqual(wanted)
+    expect(fineMoneyText(exactOf('1.234'), 'JPY')).toBe('¥1.23')
   })
 
   test('keeps digits that floating point would lose', () => {

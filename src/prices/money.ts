@@ -72,11 +72,14 @@ let currencies: ReadonlySet<string> | undefined
 
 const formats = new Map<string, Intl.NumberFormat>()
 
-function formatOf(currency: string): Intl.NumberFormat {
-  const known = formats.get(currency)
+/** With as many places as the currency has, or so many. */
+function formatOf(currency: string, places?: number): Intl.NumberFormat {
+  const name = `${currency} ${places ?? ''}`
+  const known = formats.get(name)
   if (known) return known
-  const made = new Intl.NumberFormat('en-US', { style: 'currency', currency })
-  formats.set(currency, made)
+  const digits = { minimumFractionDigits: places, maximumFractionDigits: places }
+  const made = new Intl.NumberFormat('en-US', { style: 'currency', currency, ...digits })
+  formats.set(name, made)
   return made
 }
 
@@ -88,4 +91,17 @@ export function placesOf(currency: string): number {
 /** For people: `$1,234.50`, `¥150`, rounded half to even to the places of the currency. */
 export function moneyText(value: Exact, currency: string): string {
   return formatOf(currency).format(decimalText(value, placesOf(currency)) as Intl.StringNumericLiteral)
+}
+
+/**
+ * The same for amounts that may be very small, as an hour of a small instance is: less than ten of the smallest unit gets two
+ * more places (`$0.0104`), and what is nothing even then is `< $0.0001`.
+ */
+export function fineMoneyText(value: Exact, currency: string): string {
+  const places = placesOf(currency)
+  if (value.equals(zero) || value.abs().compare(ratio(10n, 10n ** BigInt(places))) >= 0)
+    return moneyText(value, currency)
+  const [finer, least] = [formatOf(currency, places + 2), ratio(1n, 10n ** BigInt(places + 2))]
+  const shown = (amount: Exact) => finer.format(decimalText(amount, places + 2) as Intl.StringNumericLiteral)
+  return value.abs().compare(least) < 0 ? `< ${shown(least)}` : shown(value)
 }

@@ -61,6 +61,14 @@ export function compareWorkload(workload: Workload): Comparison {
     { item: 'volume', cost: monthlyVolumePrice(workload).mul(days).div(daysOfMonth) },
     ...storedLine('snapshot', workload.snapshot, days),
   ])
+  return compareCosts({ instanceStore, ebs }, { hourlyRate, hoursPerDay, days })
+}
+
+/** Compares what both kinds cost, for so many days of so many hours of work. */
+export function compareCosts(
+  { instanceStore, ebs }: Record<ImageKind, KindCosts>,
+  { hourlyRate, hoursPerDay, days }: Pick<Workload, 'hourlyRate' | 'hoursPerDay' | 'days'>,
+): Comparison {
   const difference = instanceStore.total.sub(ebs.total)
   const perHourOfDay = hourlyRate.mul(days)
   return {

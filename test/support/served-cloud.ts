@@ -7,6 +7,8 @@ import { PricingClient } from '@aws-sdk/client-pricing'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { createCeService } from '../../src/api/ce/service.ts'
+import { controlHandler } from '../../src/api/control/control.ts'
+import { ControlJobs } from '../../src/api/control/jobs.ts'
 import { createEbsService } from '../../src/api/ebs/service.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { createEc2Service } from '../../src/api/ec2/service.ts'
@@ -16,6 +18,7 @@ import { createKmsService } from '../../src/api/kms/service.ts'
 import { createPricingService } from '../../src/api/pricing/service.ts'
 import { createS3Service } from '../../src/api/s3/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
+import { AccessKeys } from '../../src/cloud/access-keys.ts'
 import { silentLog } from '../../src/lib/log.ts'
 import { openTestCloud, type TestCloud, type TestCloudOptions } from './test-cloud.ts'
 
@@ -29,10 +32,15 @@ export interface ServedCloud extends TestCloud {
   /** The same account's client of Cost Explorer, and one of the price list. */
   ce(accountId: string): CostExplorerClient
   pricing(accountId: string): PricingClient
+  /** One of Kiln's own requests, as `kiln` makes them: its status and its JSON. */
+  // biome-ignore lint/suspicious/noExplicitAny: tests look into it.
+  control(method: string, path: string, body?: unknown): Promise<{ status: number; answer: any }>
   readonly url: string
   /** Where the network's relays bring guests' connections. */
   readonly guestApiSocketPath: string
 }
+
+const token = 'the control token of the test'
 
 /** One server for all tests of a file. */
 export function useServedCloud(options: TestCloudOptions = {}): () => ServedCloud {
@@ -43,6 +51,7 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
   beforeAll(async () => {
     const testCloud = await openTestCloud(options)
     const { clock, random } = testCloud.deps
+    const jobs = new ControlJobs(clock)
     const server = createApiServer({
       services: [
         createEc2Service({ handlers: ec2Handlers, cloud: testCloud.cloud, auth: { mode: 'open' } }),
@@ -54,7 +63,10 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
         createPricingService({ cloud: testCloud.cloud }),
       ],
       auth: { mode: 'open' },
-      control: async () => undefined,
+      control: controlHandler({
+        ...{ token, jobs, cloud: testCloud.cloud, accessKeys: new AccessKeys(testCloud.deps) },
+        health: { version: '0.0.0', machines: 'simulated', accelerator: null },
+      }),
       log: silentLog,
       clock,
       random,
@@ -67,6 +79,12 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
       ...testCloud,
       url,
       guestApiSocketPath,
+      async control(method, path, body) {
+        const headers = { 'x-kiln-token': token }
+        const question = body === undefined ? undefined : JSON.stringify(body)
+        const response = await fetch(`${url}${path}`, { method, headers, body: question })
+        return { status: response.status, answer: await response.json() }
+      },
       client(accountId, region) {
         const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
         const client = sdkClient(url, credentials, region)
@@ -101,6 +119,7 @@ export function useServedCloud(options: TestCloudOptions = {}): () => ServedClou
     stop = async () => {
       for (const client of clients) client.destroy()
       await server.close(0)
+      await jobs.close()
       await testCloud.close()
     }
   })

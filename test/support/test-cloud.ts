@@ -101,6 +101,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
   const deps: CloudDeps = {
     ...{ state, machines, disks, sharedDisks, network, clock, random, log, masterKey },
     prices: options.prices ?? defaultPriceSheet(),
+    judgesBudgets: true,
     blocks: wrapBlocks(blocks),
     objects: createLocalContents({ ...home, random }),
     operations: new OperationRunner({

@@ -8,6 +8,8 @@ import type { Cloud } from '../../cloud/cloud.ts'
 import { isKilnError } from '../../lib/errors.ts'
 import type { ControlHandler } from '../http/exchange.ts'
 import type { HttpAnswer } from '../service.ts'
+import { budgetRoutes } from './budgets.ts'
+import { costRoutes } from './costs.ts'
 import { encryptionKeyRoutes } from './encryption-keys.ts'
 import type { ControlJobs } from './jobs.ts'
 import { type Route, storeRoutes } from './stores.ts'
@@ -41,6 +43,8 @@ export function controlHandler({ token, health, cloud, accessKeys, jobs }: Contr
     ],
     ['DELETE', /^\/_kiln\/keys\/([A-Z0-9]{16,32})$/, (_, [, id]) => accessKeys.remove(id!)],
     ...encryptionKeyRoutes(cloud),
+    ...costRoutes(cloud, jobs),
+    ...budgetRoutes(cloud),
     ...storeRoutes(cloud, jobs),
     ...transferRoutes(cloud),
   ]

@@ -62,7 +62,8 @@ async function switchOff(home: Home, flags: DownFlags): Promise<void> {
   const settings = settle(home, await readHomeSettings(home), flags)
   const [{ openKiln }, { createLog }] = await Promise.all([import('../../server.ts'), import('../../lib/log.ts')])
   const kiln = await openKiln({
-    ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl },
+    // Prices are not needed to switch off, and their file may be gone.
+    ...{ ...settings, prices: undefined, judgesBudgets: false, home: home.root, databaseUrl: flags.databaseUrl },
     ...{ keyFile: flags.keyFile, log: createLog() },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })

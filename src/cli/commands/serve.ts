@@ -15,10 +15,12 @@ import {
   machinesOption,
   type NetworkKind,
   networkOption,
+  pricesOption,
   readPort,
   type VolumeLimits,
   volumeLimitsOption,
 } from '../options.ts'
+import { readPriceFile } from '../price-files.ts'
 import { print, typedName } from '../render.ts'
 import { onStopSignals } from '../stop-signals.ts'
 
@@ -33,6 +35,7 @@ interface ServeFlags {
   volumeLimits: VolumeLimits
   keyFile?: string
   freezeGuests: FreezeGuests
+  prices?: string
 }
 
 const closeWithinMs = 20_000
@@ -61,6 +64,7 @@ export function addServe(program: Command): void {
     .addOption(volumeLimitsOption())
     .addOption(keyFileOption())
     .addOption(freezeGuestsOption())
+    .addOption(pricesOption())
     .addHelpText(
       'after',
       '\nKILN_LOG sets how much is logged on standard error: debug, info, warn (the default), error.',
@@ -76,6 +80,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   }
   const home = homeAt(flags.home)
   const settings = settle(home, await readHomeSettings(home), flags)
+  const prices = settings.prices === undefined ? undefined : await readPriceFile(settings.prices)
   let serving: Kiln | undefined
   onStopSignals(
     // Before there is anything to close, ending is enough.
@@ -91,7 +96,7 @@ async function serve(flags: ServeFlags): Promise<void> {
 
   const kiln = await openKiln({
     ...{ ...settings, home: home.root, databaseUrl: flags.databaseUrl, volumeLimits: flags.volumeLimits },
-    ...{ keyFile: flags.keyFile, freezeGuests: flags.freezeGuests, log },
+    ...{ keyFile: flags.keyFile, freezeGuests: flags.freezeGuests, prices, log },
     onProgress: (step) => process.stderr.write(`kiln: ${step} …\n`),
   })
   try {

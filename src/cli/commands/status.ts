@@ -3,6 +3,7 @@ import { systemClock } from '../../lib/clock.ts'
 import { control, daemonOf } from '../daemon.ts'
 import { homeOption, jsonOption } from '../options.ts'
 import { duration, facts, print, printJson, table } from '../render.ts'
+import { type Budget, budgetTable } from './cost/budget.ts'
 
 interface Health {
   version: string
@@ -27,12 +28,13 @@ export function addStatus(program: Command): void {
 
 async function status(flags: { home: string; json?: boolean }): Promise<void> {
   const page = await daemonOf(flags.home)
-  const [health, overview] = await Promise.all([
+  const [health, overview, budgets] = await Promise.all([
     control<Health>(page, '/_kiln/health'),
     control<Overview>(page, '/_kiln/status'),
+    control<Budget[]>(page, '/_kiln/budgets'),
   ])
   const { url, pid, auth, startedAt } = page
-  if (flags.json) return printJson({ url, pid, auth, startedAt, ...health, ...overview })
+  if (flags.json) return printJson({ url, pid, auth, startedAt, ...health, ...overview, budgets })
   const instances = Object.entries(overview.instances).map(([name, count]) => `${count} ${name}`)
   print(
     facts([
@@ -45,6 +47,7 @@ async function status(flags: { home: string; json?: boolean }): Promise<void> {
       ['instances', instances.join(', ') || 'none'],
     ]),
   )
+  if (budgets.length > 0) print(`\n${budgetTable(budgets, '')}`)
   const rows = overview.operations.map(({ kind, subjectId, region, step, progress }) => [
     kind,
     subjectId,

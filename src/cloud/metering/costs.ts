@@ -35,6 +35,8 @@ export interface CostGroup {
 
 export interface CostReport {
   currency: string
+  /** Up to when it was counted; in the time to come for a forecast. Seconds since the epoch. */
+  asOfS: number
   periods: readonly Period[]
   /** By period, then by keys. */
   groups: readonly CostGroup[]
@@ -79,7 +81,19 @@ export class Costs {
     const groups = buckets
       .map((bucket) => this.#group(bucket, periods))
       .sort((a, b) => a.period.fromS - b.period.fromS || compareKeys(a.keys, b.keys))
-    return { currency: this.sheet.head.currency, periods, groups, total: totalOf(groups.flatMap(({ lines }) => lines)) }
+    const { currency } = this.sheet.head
+    return { currency, asOfS, periods, groups, total: totalOf(groups.flatMap(({ lines }) => lines)) }
+  }
+
+  /** So far, and what it will have been at the end of the window if everything that runs goes on as it is. */
+  async forecast(query: CostQuery): Promise<{ soFar: CostReport; atEnd: CostReport }> {
+    const nowS = this.nowS()
+    return { soFar: await this.report(query, nowS), atEnd: await this.report(query, Math.max(nowS, query.toS)) }
+  }
+
+  /** What is known of resources that something was charged for, by their ids. */
+  resources(ids: readonly string[]): Promise<Map<string, UsageResource>> {
+    return this.#deps.state.usage.resources(ids)
   }
 
   #group({ period, keys, amounts, isEstimated }: Bucket, periods: readonly Period[]): CostGroup {
@@ -108,6 +122,10 @@ export class Costs {
       if (!passes(filter, day)) continue
       const stretch = stretchAt(stretches, day.day * daySeconds)
       if (stretch) sums.add(day, stretch, day)
+    }
+    // Days do not tell what of them is estimated.
+    for (const record of await this.#deps.state.usage.estimated(query)) {
+      if (passes(filter, record)) addRecord(sums, stretches, { ...record, quantity: 0 }, record)
     }
     return sums.list()
   }
@@ -152,7 +170,9 @@ export class Costs {
 
 const recordsPerPage = 5000
 
-function addRecord(sums: Buckets, stretches: readonly Stretch[], record: UsageRecord, facts: UsageFacts): void {
+type CountedRecord = Pick<UsageRecord, 'span' | 'quantity' | 'amount' | 'isEstimated'>
+
+function addRecord(sums: Buckets, stretches: readonly Stretch[], record: CountedRecord, facts: UsageFacts): void {
   const { span, quantity, amount, isEstimated } = record
   for (let at = firstReaching(stretches, span.fromS); at < stretches.length; at++) {
     const stretch = stretches[at]!
