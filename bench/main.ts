@@ -5,6 +5,7 @@
 import { parseArgs, styleText } from 'node:util'
 import { benchBlocks } from './blocks/blocks.ts'
 import { benchBundles } from './bundles.ts'
+import { benchCosts } from './costs.ts'
 import { benchImageSize } from './image-size.ts'
 import { benchLogin } from './login.ts'
 import { benchRating } from './rating.ts'
@@ -16,6 +17,7 @@ const benches: Readonly<Record<string, Bench>> = {
   blocks: benchBlocks,
   bundles: benchBundles,
   rating: benchRating,
+  costs: benchCosts,
 }
 
 const { positionals } = parseArgs({ allowPositionals: true })
