@@ -1,7 +1,10 @@
 /** Programs within an instance use the API of the Kiln that runs it, with whatever they have. */
 import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3'
 import { describe, expect, test } from 'vitest'
+import { run } from '../../src/lib/programs.ts'
 import { useFleet } from './support/fleet.ts'
 
 const api = 'http://169.254.169.254:4566'
@@ -25,6 +28,25 @@ describe.each(['namespace', 'user'])('with the network of kind %s', (network) =>
     )
     expect(await on.fleet.ssh(on.instance, `${describeInstances('444455556666')} || true`)).toContain('401')
     expect(await on.fleet.ssh(on.instance, `wget -O - ${api}/_kiln/status 2>&1 || true`)).toContain('403')
+  })
+
+  test('a guest reads its metadata, and with it can prove to others which instance it is', async () => {
+    const read = (path: string) => on.fleet.ssh(on.instance, `wget -q -O - http://169.254.169.254/${path}`)
+    expect(await read('latest/meta-data/network/interfaces/macs/')).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}\/$/)
+    expect(await read('latest/meta-data/placement/')).toBe('availability-zone\navailability-zone-id\nregion')
+    expect(await read('2009-04-04/meta-data/placement/')).toBe('availability-zone')
+    expect(await read('latest/meta-data/system')).toBe('nitro')
+    await expect(read('latest/meta-data/spot/instance-action')).rejects.toThrow('404')
+
+    const folder = await mkdtemp(join(on.kiln.home, 'identity-'))
+    const file = async (name: string, text: string) => writeFile(join(folder, name), text)
+    const pkcs7 = await read('latest/dynamic/instance-identity/pkcs7')
+    await file('pkcs7', `-----BEGIN PKCS7-----\n${pkcs7}\n-----END PKCS7-----\n`)
+    await file('certificate', await on.fleet.ssh(on.instance, `wget -q -O - ${api}/_kiln/certificate`))
+    const words = ['-verify', '-in', 'pkcs7', '-inform', 'PEM', '-certfile', 'certificate', '-noverify', '-binary']
+    const document = await run('openssl', ['smime', ...words], { cwd: folder })
+    expect(document).toBe(await read('latest/dynamic/instance-identity/document'))
+    expect(JSON.parse(document)).toMatchObject({ accountId: owner, instanceId: on.instance, region })
   })
 
   test('large objects pass both ways, as bytes', async () => {
