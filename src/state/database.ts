@@ -17,9 +17,9 @@ import * as bundleTasks from './migrations/0014-bundle-tasks.ts'
 import * as snapshotCharges from './migrations/0015-snapshot-charges.ts'
 import * as usage from './migrations/0016-usage.ts'
 import * as budgets from './migrations/0017-budgets.ts'
-import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as launchTemplates from './migrations/0018-launch-templates.ts'
 import * as accountSettings from './migrations/0019-account-settings.ts'
+import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
