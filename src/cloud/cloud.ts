@@ -192,7 +192,7 @@ export function createCloud(
   const hydration = new Hydration(deps, volumes)
   const live = liveSetOf(deps, publicImages)
   const snapshotCosts = new SnapshotCosts(deps, live)
-  const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption })
+  const transfers = new Transfers(deps, { buckets, objects, images, snapshots, encryption, regions })
   const storedImages = new StoredImages(deps, { buckets, objects, images, snapshots, encryption })
   const roots = new FrozenRoots(deps, instanceDisks)
   const bundleTasks = new BundleTasks(deps, { buckets, objects, certificates, roots })

@@ -20,6 +20,7 @@ import * as budgets from './migrations/0017-budgets.ts'
 import * as launchTemplates from './migrations/0018-launch-templates.ts'
 import * as accountSettings from './migrations/0019-account-settings.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
+import * as pulledImages from './migrations/0021-pulled-images.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -46,6 +47,7 @@ const migrations: Record<string, Migration> = {
   '0015-snapshot-charges': snapshotCharges,
   '0018-launch-templates': launchTemplates,
   '0019-account-settings': accountSettings,
+  '0021-pulled-images': pulledImages,
 }
 
 export function openDatabase(dialect: Dialect): Db {

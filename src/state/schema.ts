@@ -15,6 +15,7 @@ import type { EncryptionTables } from './schema/encryption.ts'
 import type { InstanceDiskTables } from './schema/instance-disks.ts'
 import type { LaunchTemplateTables } from './schema/launch-templates.ts'
 import type { NetworkTables } from './schema/networks.ts'
+import type { PulledImageTables } from './schema/pulled-images.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
 import type { UsageTables } from './schema/usage.ts'
@@ -61,7 +62,7 @@ export interface ImagesTable extends BundleColumns {
   id: string
   /** The owner. */
   accountId: string
-  /** `amazon` for the images that come with Kiln. */
+  /** `amazon` for the images that come with Kiln, and for those of publishers that have it on EC2. */
   ownerAlias: string | null
   region: string
   name: string
@@ -408,6 +409,7 @@ export interface Database
     InstanceDiskTables,
     LaunchTemplateTables,
     NetworkTables,
+    PulledImageTables,
     StoredImageTables,
     TransferTables,
     UsageTables,

@@ -10,6 +10,7 @@ import { instanceStoreTests } from './instance-store.suite.ts'
 import type { Instance } from './instances.ts'
 import { launchTemplateTests } from './launch-templates.suite.ts'
 import type { OperationRow } from './operations.ts'
+import { pulledImageTests } from './pulled-images.suite.ts'
 import { snapshotChargeTests } from './snapshot-charges.suite.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
 import type { Snapshot } from './snapshots.ts'
@@ -289,6 +290,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     volumeTests(() => state)
     transferTests(() => state)
     instanceStoreTests(() => state)
+    pulledImageTests(() => state)
     storedImageTaskTests(() => state)
     accountSettingsTests(() => state)
     budgetTests(() => state)

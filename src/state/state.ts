@@ -20,6 +20,7 @@ import { ObjectRepository } from './objects.ts'
 import { OperationRepository } from './operations.ts'
 import { postgresDialect } from './postgres.ts'
 import { PublicAccessRepository } from './public-access.ts'
+import { PulledImageRepository } from './pulled-images.ts'
 import { ReplaceRootVolumeTaskRepository } from './replace-root-volume-tasks.ts'
 import { SettingsRepository } from './settings.ts'
 import { SigningCertificateRepository } from './signing-certificates.ts'
@@ -72,6 +73,7 @@ export interface Repositories {
   readonly objects: ObjectRepository
   readonly multipartUploads: MultipartUploadRepository
   readonly transfers: TransferRepository
+  readonly pulledImages: PulledImageRepository
   readonly storedImageTasks: StoredImageTaskRepository
   readonly bundleTasks: BundleTaskRepository
   readonly tags: TagRepository
@@ -160,6 +162,7 @@ function plainRepositories(db: Db): Repositories {
     objects: new ObjectRepository(db),
     multipartUploads: new MultipartUploadRepository(db),
     transfers: new TransferRepository(db),
+    pulledImages: new PulledImageRepository(db),
     storedImageTasks: new StoredImageTaskRepository(db),
     bundleTasks: new BundleTaskRepository(db),
     tags: new TagRepository(db),

@@ -12,6 +12,7 @@ import { budgetRoutes } from './budgets.ts'
 import { costRoutes } from './costs.ts'
 import { encryptionKeyRoutes } from './encryption-keys.ts'
 import type { ControlJobs } from './jobs.ts'
+import { publicImageRoutes } from './public-images.ts'
 import { type Route, storeRoutes } from './stores.ts'
 import { transferRoutes } from './transfers.ts'
 
@@ -47,6 +48,7 @@ export function controlHandler({ token, health, cloud, accessKeys, jobs }: Contr
     ...budgetRoutes(cloud),
     ...storeRoutes(cloud, jobs),
     ...transferRoutes(cloud),
+    ...publicImageRoutes(cloud),
   ]
   return async (request) => {
     if (request.method === 'GET' && request.path === '/_kiln/health') return json(200, { status: 'ready', ...health })

@@ -1,11 +1,12 @@
 /**
  * Regions open on first use: the public images' blocks come into the region's own store, and the images are registered.
  */
-import { newId } from '../../lib/ids.ts'
 import type { CloudDeps } from '../deps.ts'
 import { gib } from '../volumes/volume-disks.ts'
 import { type BundleRooms, type PublicBundle, registerPublicBundle } from './public-bundles.ts'
+import { insertPublicImage } from './public-images.ts'
 import { publicOwner } from './public-owner.ts'
+import { PulledImages } from './pulled-images.ts'
 
 /** A public image that every region has. Its blocks were captured once. */
 export interface PublicImage {
@@ -25,6 +26,7 @@ export class Regions {
   readonly #publicImages: readonly PublicImage[]
   readonly #bundles: readonly PublicBundle[]
   readonly #rooms: BundleRooms
+  readonly pulled: PulledImages
   readonly #open = new Set<string>()
 
   constructor(
@@ -36,6 +38,7 @@ export class Regions {
     this.#publicImages = images
     this.#bundles = bundles
     this.#rooms = rooms
+    this.pulled = new PulledImages(deps)
   }
 
   /** Makes sure that the region is open and has the present public images. Quick once it is. */
@@ -48,8 +51,18 @@ export class Regions {
       for (const image of this.#publicImages) await this.#register(region, image)
       for (const image of this.#bundles) await registerPublicBundle(this.#deps, this.#rooms, region, image)
       await state.settings.markRegionOpen(region, clock.now())
+      // Only now: an image that is pulled meanwhile either is found here, or finds the region open.
+      await this.pulled.bringTo(region)
       this.#open.add(region)
     })
+  }
+
+  /** Brings what was pulled into every region that is open; requests there are answered meanwhile. */
+  async spreadPulled(signal: AbortSignal): Promise<void> {
+    for (const region of await this.opened()) {
+      signal.throwIfAborted()
+      await this.#deps.locks.hold(`region:${region}`, () => this.pulled.bringTo(region))
+    }
   }
 
   /** Regions that were opened so far. */
@@ -58,77 +71,19 @@ export class Regions {
   }
 
   async #register(region: string, image: PublicImage): Promise<void> {
-    const { state, blocks, clock, random } = this.#deps
+    const { state, blocks } = this.#deps
     if (await state.images.named(publicOwner.accountId, region, image.name)) return
     await blocks.copy({ root: image.root, fromRegion: image.store, toRegion: region })
     const { dataBytes } = await blocks.info(region, image.root)
-    const createdAt = clock.now()
-    const snapshotId = newId('snapshot', random)
-    const sizeGib = Math.ceil(image.sizeBytes / gib)
-    const owner = { accountId: publicOwner.accountId, ownerAlias: publicOwner.alias, region }
+    const { accountId, alias: ownerAlias } = publicOwner
     await state.transaction(async (tx) => {
-      if (await tx.images.named(publicOwner.accountId, region, image.name)) return
-      await tx.snapshots.insert({
-        ...owner,
-        id: snapshotId,
-        volumeId: 'vol-ffffffff',
-        sizeGib,
-        state: 'completed',
-        stateMessage: null,
-        progress: 100,
-        description: image.description,
-        encrypted: 0,
-        dataKeyId: null,
-        rootHash: image.root,
-        dataBytes,
-        storedBytes: 0,
-        chargeParentId: null,
-        chargedBytes: dataBytes,
-        copiedFromId: null,
-        startedAt: createdAt,
-        completedAt: createdAt,
+      if (await tx.images.named(accountId, region, image.name)) return
+      await insertPublicImage(tx, this.#deps, {
+        owner: { accountId, ownerAlias, region },
+        ...{ name: image.name, description: image.description, architecture: image.architecture },
+        rootDeviceName: rootDevice,
+        disk: { rootHash: image.root, dataBytes, sizeGib: Math.ceil(image.sizeBytes / gib) },
       })
-      await tx.images.insert(
-        {
-          ...owner,
-          id: newId('image', random),
-          name: image.name,
-          description: image.description,
-          state: 'available',
-          stateReasonCode: null,
-          stateReasonMessage: null,
-          architecture: image.architecture,
-          rootDeviceName: rootDevice,
-          rootDeviceType: 'ebs',
-          ...{ imageLocation: null, manifestHash: null, bundleBytes: null, rootBytes: null },
-          virtualizationType: 'hvm',
-          enaSupport: 1,
-          sriovNetSupport: 'simple',
-          bootMode: 'legacy-bios',
-          imdsSupport: null,
-          tpmSupport: null,
-          platformDetails: 'Linux/UNIX',
-          sourceInstanceId: null,
-          sourceImageId: null,
-          sourceImageRegion: null,
-          createdAt,
-          deregisteredAt: null,
-        },
-        [
-          {
-            deviceName: rootDevice,
-            snapshotId,
-            sizeGib,
-            volumeType: 'gp3',
-            iops: 3000,
-            throughput: 125,
-            deleteOnTermination: 1,
-            encrypted: 0,
-            virtualName: null,
-          },
-        ],
-        ['all'],
-      )
     })
     await blocks.settle(region, image.root)
   }

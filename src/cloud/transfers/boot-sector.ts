@@ -8,11 +8,15 @@ const protectiveType = 0xee
 /** How much of a disk {@link bootProblem} looks at. */
 export const bootAreaBytes = 2 * sectorBytes
 
-/** Why a machine could not start from the disk; null when nothing speaks against it. */
-export function bootProblem(start: Buffer, diskBytes: number): string | null {
+/**
+ * Why a machine could not start from the disk; null when nothing speaks against it. A disk that is not to be partitioned
+ * has a file system with a boot loader of its own.
+ */
+export function bootProblem(start: Buffer, diskBytes: number, isPartitioned = true): string | null {
   if (start.length < sectorBytes || start.readUInt16LE(510) !== 0xaa55) {
     return 'No valid partitions. Not a valid volume: its first sector has neither a partition table nor a boot loader.'
   }
+  if (!isPartitioned) return null
   const entries = [0, 1, 2, 3].map((i) =>
     start.subarray(tableOffset + i * entryBytes, tableOffset + (i + 1) * entryBytes),
   )

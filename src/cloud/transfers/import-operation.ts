@@ -13,6 +13,8 @@ import type { CloudDeps, Scope } from '../deps.ts'
 import { blockKeyOf } from '../encryption/data-keys.ts'
 import type { Images } from '../images/images.ts'
 import type { FoundDisk, ImageFormat } from '../ports.ts'
+import { type Publication, publish } from '../regions/pulled-images.ts'
+import type { Regions } from '../regions/regions.ts'
 import { releaseIncrements } from '../snapshots/snapshot-charges.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { gib } from '../volumes/volume-disks.ts'
@@ -32,15 +34,20 @@ interface ImportDeps {
   objects: Objects
   snapshots: Snapshots
   images: Images
+  regions: Regions
   staging: Staging
   uploads: Uploads
   runs: TransferRuns
 }
 
-type Context = StepContext<Record<string, never>, unknown>
+export interface ImportInput {
+  publication?: Publication
+}
 
-export function importOperation(parts: ImportDeps): OperationKind<Record<string, never>, unknown> {
-  const { deps, objects, snapshots, images, staging, uploads, runs } = parts
+type Context = StepContext<ImportInput, unknown>
+
+export function importOperation(parts: ImportDeps): OperationKind<ImportInput, unknown> {
+  const { deps, objects, snapshots, images, regions, staging, uploads, runs } = parts
   const { state, blocks, imageFiles, clock } = deps
 
   async function disksOf(taskId: string): Promise<TransferDisk[]> {
@@ -135,7 +142,8 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
       const isRoot = row.container === 0 && row.position === 0
       if (isRoot && task.kind === 'import-image') {
         const start = await imageFiles.startOf(path, disk, bootAreaBytes, `${scratch}-start`)
-        const problem = bootProblem(start, disk.sizeBytes)
+        const isPartitioned = context.input.publication?.isPartitioned ?? true
+        const problem = bootProblem(start, disk.sizeBytes, isPartitioned)
         if (problem) throw new OperationFailure(`ClientError: ${problem}`)
       }
       if (row.snapshotId) continue
@@ -144,13 +152,13 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
         await state.transfers.updateDisk(row, { progress: Math.round(percent) })
         await runs.show(context, fetchShare + ((index + percent / 100) / found.length) * (95 - fetchShare))
       }
-      await capture(task, row, { path, disk, scratch: `${scratch}-${index}` }, { onPercent, signal })
+      const ownerAlias = context.input.publication?.ownerAlias ?? null
+      await capture({ task, row, ownerAlias }, { path, disk, scratch: `${scratch}-${index}` }, { onPercent, signal })
     }
   }
 
   async function capture(
-    task: TransferTask,
-    row: TransferDisk,
+    { task, row, ownerAlias }: { task: TransferTask; row: TransferDisk; ownerAlias: string | null },
     { path, disk, scratch }: { path: string; disk: FoundDisk; scratch: string },
     progress: { onPercent: (percent: number) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
@@ -171,6 +179,7 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
         })
         await tx.snapshots.move(snapshot.id, ['pending'], {
           state: 'completed',
+          ownerAlias,
           progress: 100,
           rootHash: root,
           dataBytes: info.dataBytes,
@@ -186,28 +195,36 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
     }
   }
 
-  async function complete(task: TransferTask): Promise<void> {
+  async function complete(task: TransferTask, { publication }: ImportInput): Promise<void> {
     const done = { status: 'completed', statusMessage: null, progress: 100, endedAt: clock.now() } as const
     const canceled = () => new OperationFailure('The task was canceled')
     if (task.kind === 'import-snapshot') {
       if (!(await state.transfers.move(task.id, ['active'], done))) throw canceled()
       return
     }
-    const devices = namedDevices(await disksOf(task.id))
+    const disks = await disksOf(task.id)
+    const devices = namedDevices(disks)
     await images.register(
       scopeOf(task),
       {
-        ...machine,
+        ...(publication ? publicMachine : machine),
         name: task.imageName!,
         description: task.description,
         rootDeviceName: devices[0]!.deviceName,
-        bootMode: task.bootMode,
-        devices: devices.map(({ deviceName, snapshotId }) => ({ deviceName, noDevice: false, ebs: { snapshotId } })),
+        bootMode: publication ? 'legacy-bios' : task.bootMode,
+        devices: devices.map(({ deviceName, snapshotId }) => ({
+          deviceName,
+          noDevice: false,
+          ebs: publication ? { snapshotId, volumeType: 'gp3' } : { snapshotId },
+        })),
         tags: [],
       },
       async (tx, imageId) => {
         if (!(await tx.transfers.move(task.id, ['active'], { ...done, imageId }))) throw canceled()
         for (const { row, deviceName } of devices) await tx.transfers.updateDisk(row, { deviceName })
+        if (!publication) return
+        const made = { imageId, imageName: task.imageName!, fileBytes: disks[0]!.fileBytes ?? 0, pulledAt: clock.now() }
+        await publish(tx, publication, { ...scopeOf(task), ...made })
       },
     )
   }
@@ -246,8 +263,14 @@ export function importOperation(parts: ImportDeps): OperationKind<Record<string,
         run: (context) => runs.step(context, 'validating', (task, signal) => convertAll(context, task, signal)),
         undo: ({ subjectId }) => discardSnapshots(subjectId),
       },
-      { name: 'complete', run: (context) => runs.step(context, 'preparing', (task) => complete(task)) },
+      { name: 'complete', run: (context) => runs.step(context, 'preparing', (task) => complete(task, context.input)) },
       { name: 'clear', run: ({ subjectId }) => clear(subjectId) },
+      {
+        name: 'spread',
+        run: async ({ input, signal }) => {
+          if (input.publication) await regions.spreadPulled(signal)
+        },
+      },
     ],
     async fail({ subjectId }, failure) {
       await clear(subjectId)
@@ -269,6 +292,9 @@ const machine = {
   imdsSupport: null,
   tpmSupport: null,
 }
+
+/** Publishers prepare their images for EC2's network devices too. */
+const publicMachine = { ...machine, enaSupport: true, sriovNetSupport: 'simple' }
 
 /** Where the disks are attached: as the caller wished, and the others at EC2's usual places. */
 function namedDevices(disks: readonly TransferDisk[]): { row: TransferDisk; deviceName: string; snapshotId: string }[] {

@@ -10,8 +10,9 @@ import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Encryption, EncryptionWish } from '../encryption/encryption.ts'
 import { checkDescription, checkImageText, checkNameIsFree } from '../images/image-names.ts'
 import type { ImageFormat } from '../ports.ts'
+import type { Publication } from '../regions/pulled-images.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
-import { importKind } from './import-operation.ts'
+import { type ImportInput, importKind } from './import-operation.ts'
 import { objectOfUrl } from './import-sources.ts'
 import { checkTransferCount, type TransferView, viewOf } from './transfer-tasks.ts'
 import type { Uploads } from './uploads.ts'
@@ -45,6 +46,8 @@ export interface ImageImportRequest extends ImportRequest {
   name: string | null
   licenseType: string | null
   bootMode: string | null
+  /** Given when everybody is to see the image, as that of its publisher, whose account the scope names. Never encrypted. */
+  publication?: Publication
 }
 
 export class Imports {
@@ -80,7 +83,7 @@ export class Imports {
     const id = newId('importImageTask', this.#deps.random)
     const imageName = request.name ?? id
     const task = { ...this.#newTask(scope, id, 'import-image', request), imageName, licenseType, bootMode }
-    return await this.#begin(scope, 'ImportImage', task, containers, request)
+    return await this.#begin(scope, 'ImportImage', task, containers, request, request.publication)
   }
 
   async #begin(
@@ -89,13 +92,14 @@ export class Imports {
     task: TransferTask,
     containers: readonly DiskContainer[],
     { tags, clientToken, description, encryption }: ImportRequest,
+    publication?: Publication,
   ): Promise<TransferView> {
     const { state, operations } = this.#deps
     const before = await answeredBefore(state, scope, action, clientToken)
     if (before) return await viewOf(state, before[0]!)
     if (description !== null) checkDescription(description)
     checkDeviceNames(containers)
-    const keyId = await this.#encryption.keyForVolume(scope, encryption, undefined)
+    const keyId = publication ? null : await this.#encryption.keyForVolume(scope, encryption, undefined)
     const disks: TransferDisk[] = []
     for (const [index, container] of containers.entries()) {
       if (container.snapshotId) await this.#checkSnapshot(scope, container.snapshotId, encryption)
@@ -108,7 +112,8 @@ export class Imports {
       const dataKeyId = await this.#encryption.uploadDataKey(tx, keyId, null)
       await tx.transfers.insert({ ...task, dataKeyId }, disks)
       await tx.tags.put({ id: task.id, type, ...scope }, tags)
-      await operations.enqueue(tx, { kind: importKind, subjectId: task.id, ...scope, input: {} })
+      const input: ImportInput = publication ? { publication } : {}
+      await operations.enqueue(tx, { kind: importKind, subjectId: task.id, ...scope, input })
       return [task.id]
     })
     operations.wake()

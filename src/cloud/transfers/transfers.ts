@@ -4,6 +4,7 @@ import type { Objects } from '../buckets/objects.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { Encryption } from '../encryption/encryption.ts'
 import type { Images } from '../images/images.ts'
+import type { Regions } from '../regions/regions.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import { Exports } from './exports.ts'
 import { importOperation } from './import-operation.ts'
@@ -21,7 +22,14 @@ export class Transfers {
 
   constructor(
     deps: CloudDeps,
-    parts: { buckets: Buckets; objects: Objects; images: Images; snapshots: Snapshots; encryption: Encryption },
+    parts: {
+      buckets: Buckets
+      objects: Objects
+      images: Images
+      snapshots: Snapshots
+      encryption: Encryption
+      regions: Regions
+    },
   ) {
     const staging = new Staging(deps.transfersDir)
     const runs = new TransferRuns(deps, staging)
