@@ -29,7 +29,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   operations: ['state', 'lib'],
   cloud: ['operations', 'state', 'bundles', 'prices', 'lib'],
   api: ['cloud', 'lib'],
-  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'bundles', 'prices', 'lib'],
+  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'builder/catalogue', 'bundles', 'prices', 'lib'],
 }
 
 /** Ports: types alone may cross here. */

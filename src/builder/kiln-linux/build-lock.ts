@@ -1,6 +1,6 @@
 /**
- * One builder at a time in a cache. The lock only saves work: results appear by rename under names that their inputs
- * decide, so two builders that both believed to hold it would still leave one whole image.
+ * One builder, or download of a file, at a time in a cache. The lock only saves work: results appear by rename under names
+ * that their inputs decide, so two that both believed to hold it would still leave one whole image.
  */
 import { randomUUID } from 'node:crypto'
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
@@ -12,7 +12,7 @@ const timing = { everyMs: 100, timeoutMs: 15 * 60_000 }
 /** Runs `work` while the file at `path` names this process; waits for another living holder, takes over a dead one's. */
 export async function withBuildLock<T>(path: string, clock: Clock, work: () => Promise<T>): Promise<T> {
   const taken = await waitFor(clock, () => take(path), timing)
-  if (!taken) throw new Error(`another process has been building for ${timing.timeoutMs / 60_000} minutes: see ${path}`)
+  if (!taken) throw new Error(`another process has been at it for ${timing.timeoutMs / 60_000} minutes: see ${path}`)
   try {
     return await work()
   } finally {

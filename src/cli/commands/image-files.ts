@@ -2,18 +2,17 @@
 import { open, rename, rm, stat } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { systemClock } from '../../lib/clock.ts'
 import { flush } from '../../lib/stable-storage.ts'
 import type { DaemonPage } from '../../server.ts'
 import { control, controlBytes, daemonOf } from '../daemon.ts'
 import { UsageError } from '../failure.ts'
+import { followTask, sendFile, type Task } from '../file-transfers.ts'
 import { showLine } from '../jobs.ts'
 import { accountOption, homeOption, jsonOption, readImageId, regionOption } from '../options.ts'
 import { print, printJson, size } from '../render.ts'
 import { onStopSignals } from '../stop-signals.ts'
 
 const formats = ['raw', 'qcow2', 'vmdk', 'vhd', 'vhdx', 'ova']
-const pollMs = 300
 
 interface ImportFlags {
   home: string
@@ -33,16 +32,6 @@ interface ExportFlags {
   format?: string
   force?: boolean
   json?: boolean
-}
-
-/** A task as the daemon tells it. */
-interface Task {
-  id: string
-  status: 'active' | 'completed' | 'deleting' | 'deleted' | 'error'
-  statusMessage: string | null
-  progress: number
-  imageId: string | null
-  disks: { snapshotId: string | null; format: string | null }[]
 }
 
 const formatOption = (what: string) => new Option('--format <format>', what).choices(formats)
@@ -92,7 +81,7 @@ export function addSnapshotTransfers(snapshot: Command): void {
 
 async function importFile(file: string, as: 'image' | 'snapshot', flags: ImportFlags): Promise<void> {
   const page = await daemonOf(flags.home)
-  const uploadId = await send(page, file)
+  const uploadId = await sendFile(page, file)
   const wish = new URLSearchParams({ as, region: flags.region, account: flags.account })
   for (const name of ['format', 'name', 'description'] as const) if (flags[name]) wish.set(name, flags[name])
   const task = await control<Task>(page, `/_kiln/uploads/${uploadId}/import?${wish}`, 'POST').catch(async (error) => {
@@ -105,53 +94,10 @@ async function importFile(file: string, as: 'image' | 'snapshot', flags: ImportF
     print(`${task.id} is under way; follow it with: aws ec2 ${verb} --import-task-ids ${task.id}`)
     return
   }
-  const done = await waitFor(page, task, `importing ${basename(file)}`)
+  const done = await followTask(page, task, `importing ${basename(file)}`)
   if (flags.json) return printJson(done)
   const made = as === 'image' ? done.imageId : done.disks[0]!.snapshotId
   print(`${made}: ${basename(file)}, ${done.disks.map((disk) => disk.format?.toUpperCase()).join(', ')}`)
-}
-
-/** Sends what of the file is not zeros. The id under which the daemon has it. */
-async function send(page: DaemonPage, file: string): Promise<string> {
-  const { size: totalBytes } = await stat(file)
-  const source = await open(file, 'r')
-  try {
-    if (!(await source.stat()).isFile()) throw new UsageError(`${file} is no file`)
-    const { id, pieceBytes } = await control<{ id: string; pieceBytes: number }>(
-      page,
-      `/_kiln/uploads?bytes=${totalBytes}`,
-      'POST',
-    )
-    const stop = new AbortController()
-    const forget = onStopSignals(
-      () => stop.abort(new Error('it was stopped')),
-      () => process.exit(1),
-    )
-    try {
-      const buffer = Buffer.alloc(Math.min(pieceBytes, totalBytes))
-      const zeros = Buffer.alloc(buffer.length)
-      for (let at = 0; at < totalBytes; ) {
-        stop.signal.throwIfAborted()
-        const { bytesRead } = await source.read(buffer, 0, buffer.length, at)
-        if (bytesRead === 0) throw new Error(`${file} became shorter while it was read`)
-        const piece = buffer.subarray(0, bytesRead)
-        if (!piece.equals(zeros.subarray(0, bytesRead))) {
-          await controlBytes(page, `/_kiln/uploads/${id}?offset=${at}`, 'PUT', piece)
-        }
-        at += bytesRead
-        showLine(`sending ${basename(file)} … ${Math.floor((100 * at) / totalBytes)}%`)
-      }
-      return id
-    } catch (error) {
-      await control(page, `/_kiln/uploads/${id}`, 'DELETE').catch(() => {})
-      throw error
-    } finally {
-      forget()
-      showLine('')
-    }
-  } finally {
-    await source.close()
-  }
 }
 
 async function exportImage(imageId: string, file: string, flags: ExportFlags): Promise<void> {
@@ -163,7 +109,7 @@ async function exportImage(imageId: string, file: string, flags: ExportFlags): P
   const page = await daemonOf(flags.home)
   const wish = new URLSearchParams({ region: flags.region, account: flags.account, format })
   const task = await control<Task>(page, `/_kiln/images/${imageId}/export?${wish}`, 'POST')
-  const done = await waitFor(page, task, `writing ${imageId} as ${format.toUpperCase()}`)
+  const done = await followTask(page, task, `writing ${imageId} as ${format.toUpperCase()}`)
   const filePath = `/_kiln/transfers/${done.id}/file`
   const part = `${path}.part-${process.pid}`
   const stop = new AbortController()
@@ -204,28 +150,6 @@ async function fetchInto(page: DaemonPage, from: string, path: string, signal: A
     showLine('')
     await target.close()
   }
-}
-
-/** Follows a task to its end; Ctrl-C calls it off. Throws with its reason when it fails. */
-async function waitFor(page: DaemonPage, task: Task, doing: string): Promise<Task> {
-  const path = `/_kiln/transfers/${task.id}`
-  const forget = onStopSignals(
-    () => void control(page, path, 'DELETE').catch(() => {}),
-    () => process.exit(1),
-  )
-  let now = task
-  try {
-    while (now.status === 'active' || now.status === 'deleting') {
-      showLine(`${doing} … ${now.progress}%`)
-      await systemClock.sleep(pollMs)
-      now = await control<Task>(page, path)
-    }
-  } finally {
-    forget()
-    showLine('')
-  }
-  if (now.status === 'completed') return now
-  throw new Error(now.statusMessage ?? `${task.id} came to nothing`)
 }
 
 function formatOf(file: string): string {

@@ -6,6 +6,7 @@ import { accountOption, homeOption, jsonOption, readImageId, regionOption } from
 import { counted, print, printJson, size, state, table, time } from '../render.ts'
 import { addBundledImages } from './bundled-images.ts'
 import { addImageTransfers } from './image-files.ts'
+import { addImagePull } from './image-pull.ts'
 import { addStoredImages } from './stored-images.ts'
 
 interface ImageListFlags {
@@ -59,6 +60,7 @@ export function addImages(program: Command): void {
     .addOption(jsonOption())
     .action(cost)
   addImageTransfers(image)
+  addImagePull(image)
   addStoredImages(image)
   addBundledImages(image)
 }
