@@ -8,7 +8,7 @@
 export interface ModelPrice {
   /** Of one unit, in millionths. */
   micros: bigint
-  per: 'hour' | 'month'
+  per: 'hour' | 'month' | 'once'
   /** What of the quantity makes one unit. */
   perUnit: bigint
   minute: boolean
@@ -51,6 +51,7 @@ export class BillModel {
   readonly #prices: Readonly<Record<string, ModelPrice>>
   readonly #runs: Run[] = []
   readonly #minimums: { run: Run; seconds: number; usageType: string }[] = []
+  readonly #moments = new Map<string, { resource: string; usageType: string; lived: number; quantity: bigint }>()
   /** What the clock said when so many seconds had been lived; one more each time that it was set. */
   readonly #clock: { lived: number; wallS: number }[]
   lived = 0
@@ -101,6 +102,13 @@ export class BillModel {
     this.#minimums.push({ run, ...least })
   }
 
+  /** Used at once, and once for each resource, however often it is told. */
+  once(resource: string, usageType: string, quantity: number): void {
+    const key = `${resource} ${usageType}`
+    if (this.#moments.has(key)) return
+    this.#moments.set(key, { resource, usageType, lived: this.lived, quantity: BigInt(quantity) })
+  }
+
   /** By resource and usage type, as `numerator/denominator` of the currency; what costs nothing is left out. */
   bill(): Record<string, string> {
     const sums = new Map<string, Fraction>()
@@ -123,11 +131,14 @@ export class BillModel {
       const wallS = this.#wallAt(last.to)
       charge(run.resource, usageType, this.#cost(this.#prices[usageType]!, wallS, amount))
     }
+    for (const { resource, usageType, lived, quantity } of this.#moments.values()) {
+      charge(resource, usageType, this.#cost(this.#prices[usageType]!, this.#wallAt(lived), quantity))
+    }
     return Object.fromEntries([...sums].filter(([, { n }]) => n !== 0n).map(([key, { n, d }]) => [key, `${n}/${d}`]))
   }
 
   #cost({ micros, per, perUnit }: ModelPrice, wallS: number, amount: bigint): Fraction {
-    const time = per === 'hour' ? 3600n : monthOf(wallS).seconds
+    const time = { hour: 3600n, month: monthOf(wallS).seconds, once: 1n }[per]
     return { n: amount * micros, d: time * perUnit * 1_000_000n }
   }
 

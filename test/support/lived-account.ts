@@ -90,8 +90,9 @@ export class LivedAccount {
   async #followSnapshots(): Promise<void> {
     for (const place of [scope, away]) {
       const own = await this.on.cloud.snapshots.list(place, { owners: [scope.accountId] })
-      for (const { id, state, chargedBytes, dataBytes } of own.items) {
+      for (const { id, state, chargedBytes, dataBytes, storedBytes } of own.items) {
         if (state !== 'completed' || this.#deletedSnapshots.has(id)) continue
+        if (place === away) this.model.once(id, 'DataTransfer-Regional-Out', storedBytes!)
         const tier = (await this.on.deps.state.snapshotTiers.get(id))?.tier
         if (tier === 'archive') this.model.useOnly(id, { 'EBS:SnapshotArchiveStorage': dataBytes! })
         else this.model.useOnly(id, { 'EBS:SnapshotUsage': chargedBytes! })

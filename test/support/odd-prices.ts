@@ -17,12 +17,14 @@ export const modelPrices: Record<string, ModelPrice> = {
   'EBS:SnapshotUsage': { ...gib, micros: 50_023n },
   'EBS:SnapshotArchiveStorage': { ...gib, micros: 12_503n },
   'EBS:SnapshotArchiveEarlyDelete': { ...gib, micros: 12_511n },
+  'DataTransfer-Regional-Out': { per: 'once', perUnit: 2n ** 30n, minute: false, micros: 20_011n },
   'TimedStorage-ByteHrs': { ...gib, micros: 23_003n },
   'PublicIPv4:InUseAddress': { ...hour, micros: 5_003n },
 }
 
 const unitOf = ({ per }: ModelPrice, usageType: string) => {
   if (per === 'hour') return 'Hrs'
+  if (per === 'once') return 'GB'
   if (usageType.includes('IOPS')) return 'IOPS-Mo'
   return usageType.includes('Throughput') ? 'MiBps-Mo' : 'GB-Mo'
 }
