@@ -12,23 +12,33 @@ import { SnapshotTierRepository } from '../snapshot-tiers.ts'
 import { SnapshotRepository } from '../snapshots.ts'
 import { TagRepository } from '../tags.ts'
 import { VolumeRepository } from '../volumes.ts'
-import { fastRestoreName, type Metering } from './metering.ts'
+import { fastRestoreName, type MeteredKind, type Metering } from './metering.ts'
 import { refreshTags } from './usage-resources.ts'
 
 type Arguments<Class, Method extends keyof Class> = Class[Method] extends (...args: infer Args) => unknown
   ? Args
   : never
 
+/** A write of the plain repository and the meters of those resources, in one transaction. */
+type Followed<Plain> = <T>(ids: readonly string[], write: (plain: Plain) => Promise<T>) => Promise<T>
+
+function followed<Plain>(db: Db, metering: Metering, kind: MeteredKind, plainOn: (tx: Db) => Plain): Followed<Plain> {
+  return (ids, write) =>
+    metering.change(db, async (tx) => {
+      const result = await write(plainOn(tx))
+      await metering.follow(tx, kind, ids)
+      return result
+    })
+}
+
 const touches = (patch: object, names: readonly string[]) => names.some((name) => name in patch)
 
 export class MeteredInstances extends InstanceRepository {
-  readonly #db: Db
-  readonly #metering: Metering
+  readonly #followed: Followed<InstanceRepository>
 
   constructor(db: Db, metering: Metering) {
     super(db)
-    this.#db = db
-    this.#metering = metering
+    this.#followed = followed(db, metering, 'instance', (tx) => new InstanceRepository(tx))
   }
 
   override insert(...[rows]: Arguments<InstanceRepository, 'insert'>): Promise<void> {
@@ -47,24 +57,14 @@ export class MeteredInstances extends InstanceRepository {
     if (!touches(patch, ['state', 'instanceType'])) return super.move(id, from, patch)
     return this.#followed([id], (plain) => plain.move(id, from, patch))
   }
-
-  #followed<T>(ids: readonly string[], write: (plain: InstanceRepository) => Promise<T>): Promise<T> {
-    return this.#metering.change(this.#db, async (tx) => {
-      const result = await write(new InstanceRepository(tx))
-      await this.#metering.follow(tx, 'instance', ids)
-      return result
-    })
-  }
 }
 
 export class MeteredVolumes extends VolumeRepository {
-  readonly #db: Db
-  readonly #metering: Metering
+  readonly #followed: Followed<VolumeRepository>
 
   constructor(db: Db, metering: Metering) {
     super(db)
-    this.#db = db
-    this.#metering = metering
+    this.#followed = followed(db, metering, 'volume', (tx) => new VolumeRepository(tx))
   }
 
   override insert(...[row, layer]: Arguments<VolumeRepository, 'insert'>): Promise<void> {
@@ -90,76 +90,48 @@ export class MeteredVolumes extends VolumeRepository {
   override remove(...[id]: Arguments<VolumeRepository, 'remove'>): Promise<void> {
     return this.#followed([id], (plain) => plain.remove(id))
   }
-
-  #followed<T>(ids: readonly string[], write: (plain: VolumeRepository) => Promise<T>): Promise<T> {
-    return this.#metering.change(this.#db, async (tx) => {
-      const result = await write(new VolumeRepository(tx))
-      await this.#metering.follow(tx, 'volume', ids)
-      return result
-    })
-  }
 }
 
 export class MeteredSnapshots extends SnapshotRepository {
-  readonly #db: Db
-  readonly #metering: Metering
+  readonly #followed: Followed<SnapshotRepository>
 
   constructor(db: Db, metering: Metering) {
     super(db)
-    this.#db = db
-    this.#metering = metering
+    this.#followed = followed(db, metering, 'snapshot', (tx) => new SnapshotRepository(tx))
   }
 
   override insert(...[row]: Arguments<SnapshotRepository, 'insert'>): Promise<void> {
-    return this.#followed(row.id, (plain) => plain.insert(row))
+    return this.#followed([row.id], (plain) => plain.insert(row))
   }
 
   override update(...[id, patch]: Arguments<SnapshotRepository, 'update'>): Promise<void> {
     if (!touches(patch, chargedOfSnapshot)) return super.update(id, patch)
-    return this.#followed(id, (plain) => plain.update(id, patch))
+    return this.#followed([id], (plain) => plain.update(id, patch))
   }
 
   override move(...[id, from, patch]: Arguments<SnapshotRepository, 'move'>): Promise<boolean> {
     if (!touches(patch, chargedOfSnapshot)) return super.move(id, from, patch)
-    return this.#followed(id, (plain) => plain.move(id, from, patch))
-  }
-
-  #followed<T>(id: string, write: (plain: SnapshotRepository) => Promise<T>): Promise<T> {
-    return this.#metering.change(this.#db, async (tx) => {
-      const result = await write(new SnapshotRepository(tx))
-      await this.#metering.follow(tx, 'snapshot', [id])
-      return result
-    })
+    return this.#followed([id], (plain) => plain.move(id, from, patch))
   }
 }
 
 const chargedOfSnapshot = ['state', 'dataBytes', 'chargedBytes']
 
 export class MeteredSnapshotTiers extends SnapshotTierRepository {
-  readonly #db: Db
-  readonly #metering: Metering
+  readonly #followed: Followed<SnapshotTierRepository>
 
   constructor(db: Db, metering: Metering) {
     super(db)
-    this.#db = db
-    this.#metering = metering
+    this.#followed = followed(db, metering, 'snapshot', (tx) => new SnapshotTierRepository(tx))
   }
 
   override put(...[row]: Arguments<SnapshotTierRepository, 'put'>): Promise<void> {
-    return this.#followed(row.snapshotId, (plain) => plain.put(row))
+    return this.#followed([row.snapshotId], (plain) => plain.put(row))
   }
 
   override move(...[id, from, patch]: Arguments<SnapshotTierRepository, 'move'>): Promise<boolean> {
     if (!touches(patch, ['tier', 'restoreExpiresAt'])) return super.move(id, from, patch)
-    return this.#followed(id, (plain) => plain.move(id, from, patch))
-  }
-
-  #followed<T>(snapshotId: string, write: (plain: SnapshotTierRepository) => Promise<T>): Promise<T> {
-    return this.#metering.change(this.#db, async (tx) => {
-      const result = await write(new SnapshotTierRepository(tx))
-      await this.#metering.follow(tx, 'snapshot', [snapshotId])
-      return result
-    })
+    return this.#followed([id], (plain) => plain.move(id, from, patch))
   }
 }
 
@@ -237,33 +209,23 @@ export class MeteredNetworks extends NetworkRepository {
 }
 
 export class MeteredElasticAddresses extends ElasticAddressRepository {
-  readonly #db: Db
-  readonly #metering: Metering
+  readonly #followed: Followed<ElasticAddressRepository>
 
   constructor(db: Db, metering: Metering) {
     super(db)
-    this.#db = db
-    this.#metering = metering
+    this.#followed = followed(db, metering, 'elastic-address', (tx) => new ElasticAddressRepository(tx))
   }
 
   override insert(...[row]: Arguments<ElasticAddressRepository, 'insert'>): Promise<void> {
-    return this.#followed(row.id, (plain) => plain.insert(row))
+    return this.#followed([row.id], (plain) => plain.insert(row))
   }
 
   override associate(...[id, place]: Arguments<ElasticAddressRepository, 'associate'>): Promise<void> {
-    return this.#followed(id, (plain) => plain.associate(id, place))
+    return this.#followed([id], (plain) => plain.associate(id, place))
   }
 
   override remove(...[id]: Arguments<ElasticAddressRepository, 'remove'>): Promise<void> {
-    return this.#followed(id, (plain) => plain.remove(id))
-  }
-
-  #followed<T>(id: string, write: (plain: ElasticAddressRepository) => Promise<T>): Promise<T> {
-    return this.#metering.change(this.#db, async (tx) => {
-      const result = await write(new ElasticAddressRepository(tx))
-      await this.#metering.follow(tx, 'elastic-address', [id])
-      return result
-    })
+    return this.#followed([id], (plain) => plain.remove(id))
   }
 }
 
