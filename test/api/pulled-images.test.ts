@@ -174,3 +174,8 @@ test('a disk without a partition table is taken from a publisher who says so, an
   expect(evil).toMatchObject({ status: 'deleted', statusMessage: expect.stringContaining('a backing file') })
   expect((await named('111111111111', 'alpine-evil', ['538276064493'])).Images).toEqual([])
 })
+
+test('nobody is charged for what a publisher owns', async () => {
+  const { usage } = served().deps.state
+  expect(await usage.levels({ accountIds: [canonical, fedora], usageTypes: ['EBS:SnapshotUsage'] })).toEqual([])
+})

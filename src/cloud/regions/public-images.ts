@@ -29,7 +29,8 @@ export async function insertPublicImage(
     ...owner,
     ...{ id: snapshotId, volumeId: noVolume, description, ...disk },
     ...{ state: 'completed', stateMessage: null, progress: 100, encrypted: 0, dataKeyId: null },
-    ...{ storedBytes: 0, chargeParentId: null, chargedBytes: disk.dataBytes, copiedFromId: null },
+    // Nobody here is the publisher, who would be charged for it.
+    ...{ storedBytes: 0, chargeParentId: null, chargedBytes: 0, copiedFromId: null },
     ...{ startedAt: createdAt, completedAt: createdAt },
   })
   await tx.images.insert(

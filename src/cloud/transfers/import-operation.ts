@@ -152,13 +152,13 @@ export function importOperation(parts: ImportDeps): OperationKind<ImportInput, u
         await state.transfers.updateDisk(row, { progress: Math.round(percent) })
         await runs.show(context, fetchShare + ((index + percent / 100) / found.length) * (95 - fetchShare))
       }
-      const ownerAlias = context.input.publication?.ownerAlias ?? null
-      await capture({ task, row, ownerAlias }, { path, disk, scratch: `${scratch}-${index}` }, { onPercent, signal })
+      const { publication } = context.input
+      await capture({ task, row, publication }, { path, disk, scratch: `${scratch}-${index}` }, { onPercent, signal })
     }
   }
 
   async function capture(
-    { task, row, ownerAlias }: { task: TransferTask; row: TransferDisk; ownerAlias: string | null },
+    { task, row, publication }: { task: TransferTask; row: TransferDisk; publication: Publication | undefined },
     { path, disk, scratch }: { path: string; disk: FoundDisk; scratch: string },
     progress: { onPercent: (percent: number) => Promise<void>; signal: AbortSignal },
   ): Promise<void> {
@@ -179,12 +179,13 @@ export function importOperation(parts: ImportDeps): OperationKind<ImportInput, u
         })
         await tx.snapshots.move(snapshot.id, ['pending'], {
           state: 'completed',
-          ownerAlias,
+          ownerAlias: publication?.ownerAlias ?? null,
           progress: 100,
           rootHash: root,
           dataBytes: info.dataBytes,
           storedBytes: stats.bytesStored,
-          chargedBytes: info.dataBytes,
+          // Nobody here is the publisher, who would be charged for it.
+          chargedBytes: publication ? 0 : info.dataBytes,
           completedAt: clock.now(),
         })
         await tx.transfers.updateDisk(row, { snapshotId: snapshot.id, progress: 100 })
