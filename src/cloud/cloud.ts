@@ -35,7 +35,10 @@ import { ImageCosts } from './metering/image-costs.ts'
 import { InstanceComparisons } from './metering/instance-comparisons.ts'
 import { Metering } from './metering/metering.ts'
 import { ElasticAddresses } from './network/elastic-addresses.ts'
+import { InternetGateways } from './network/internet-gateways.ts'
+import { RouteTables } from './network/route-tables.ts'
 import { SecurityGroups } from './network/security-groups.ts'
+import { Subnets } from './network/subnets.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { PublicAccess } from './public-access.ts'
 import type { PublicBundle } from './regions/public-bundles.ts'
@@ -103,6 +106,9 @@ export interface Cloud {
   readonly instanceStoreImages: InstanceStoreImages
   readonly bundleCopies: BundleCopies
   readonly vpcs: Vpcs
+  readonly subnets: Subnets
+  readonly internetGateways: InternetGateways
+  readonly routeTables: RouteTables
   readonly securityGroups: SecurityGroups
   readonly elasticAddresses: ElasticAddresses
   readonly keyPairs: KeyPairs
@@ -271,6 +277,9 @@ export function createCloud(
     instanceStoreImages: new InstanceStoreImages(deps, { images, snapshots, bundles }),
     bundleCopies: new BundleCopies(deps, { images, bundles, buckets, objects, certificates }),
     vpcs,
+    subnets: new Subnets(deps),
+    internetGateways: new InternetGateways(deps),
+    routeTables: new RouteTables(deps),
     securityGroups: new SecurityGroups(deps),
     elasticAddresses: new ElasticAddresses(deps),
     keyPairs: new KeyPairs(deps),

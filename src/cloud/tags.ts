@@ -84,6 +84,17 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     exists: async (state, scope, id) => owned(await state.elasticAddresses.get(id), scope),
     notFound: (id) => new KilnError('InvalidAllocationID.NotFound', `The allocation ID '${id}' does not exist`),
   },
+  internetGateway: {
+    type: 'internet-gateway',
+    exists: async (state, scope, id) => owned(await state.routing.gateway(id), scope),
+    notFound: (id) =>
+      new KilnError('InvalidInternetGatewayID.NotFound', `The internetGateway ID '${id}' does not exist`),
+  },
+  routeTable: {
+    type: 'route-table',
+    exists: async (state, scope, id) => owned(await state.routing.table(id), scope),
+    notFound: (id) => new KilnError('InvalidRouteTableID.NotFound', `The routeTable ID '${id}' does not exist`),
+  },
   replaceRootVolumeTask: {
     type: 'replace-root-volume-task',
     exists: async (state, scope, id) => owned(await state.replaceRootVolumeTasks.get(id), scope),

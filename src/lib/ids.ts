@@ -20,6 +20,7 @@ export const idPrefixes = {
   launchTemplate: 'lt',
   internetGateway: 'igw',
   routeTable: 'rtb',
+  routeTableAssociation: 'rtbassoc',
   networkAcl: 'acl',
   dhcpOptions: 'dopt',
   replaceRootVolumeTask: 'replacevol',

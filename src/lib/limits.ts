@@ -112,6 +112,11 @@ export const limits = {
   budgets: 200,
   thresholdsPerBudget: 10,
   consoleBytes: 64 * 1024,
+  /** VPCs, and internet gateways, of an account in a region. */
+  vpcs: 50,
+  subnetsPerVpc: 200,
+  routeTablesPerVpc: 200,
+  routesPerTable: 50,
   /** Public addresses that an account keeps in a region. */
   elasticAddresses: 256,
   securityGroupsPerVpc: 2500,

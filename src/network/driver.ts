@@ -26,6 +26,11 @@ export interface NicPlan {
   hostname: string
   /** 127.x.y.z on the host, or null. */
   publicIp: string | null
+  /**
+   * Where its packets may go outside of the VPC, as CIDR blocks. Absent for everywhere. With an empty list it has no way
+   * out, and its public address no way in.
+   */
+  outside?: readonly string[]
   ingress: readonly TrafficRule[]
   egress: readonly TrafficRule[]
   /** How many links a metadata session token may travel (1 to 64); without it as many as IP allows. */

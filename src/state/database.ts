@@ -21,6 +21,7 @@ import * as launchTemplates from './migrations/0018-launch-templates.ts'
 import * as accountSettings from './migrations/0019-account-settings.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as pulledImages from './migrations/0021-pulled-images.ts'
+import * as vpcs from './migrations/0022-vpcs.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -48,6 +49,7 @@ const migrations: Record<string, Migration> = {
   '0018-launch-templates': launchTemplates,
   '0019-account-settings': accountSettings,
   '0021-pulled-images': pulledImages,
+  '0022-vpcs': vpcs,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -60,6 +60,36 @@ export class NetworkRepository {
     return listPage(query, vpcFilters, { time: 'vpcs.createdAt', id: 'vpcs.id' }, request, byCreation)
   }
 
+  async updateVpc(id: string, patch: Partial<VpcsTable>): Promise<void> {
+    await this.#db.updateTable('vpcs').set(patch).where('id', '=', id).execute()
+  }
+
+  async deleteVpc(id: string): Promise<void> {
+    await this.#db.deleteFrom('vpcs').where('id', '=', id).execute()
+  }
+
+  async countVpcs(accountId: string, region: string): Promise<number> {
+    const row = await this.#db
+      .selectFrom('vpcs')
+      .select((eb) => eb.fn.countAll<number | string>().as('count'))
+      .where('accountId', '=', accountId)
+      .where('region', '=', region)
+      .executeTakeFirstOrThrow()
+    return Number(row.count)
+  }
+
+  subnetsOf(vpcId: string): Promise<Subnet[]> {
+    return this.#db.selectFrom('subnets').selectAll().where('vpcId', '=', vpcId).execute()
+  }
+
+  async updateSubnet(id: string, patch: Partial<SubnetsTable>): Promise<void> {
+    await this.#db.updateTable('subnets').set(patch).where('id', '=', id).execute()
+  }
+
+  async deleteSubnet(id: string): Promise<void> {
+    await this.#db.deleteFrom('subnets').where('id', '=', id).execute()
+  }
+
   async insertSubnets(rows: readonly Insertable<SubnetsTable>[]): Promise<void> {
     await this.#db
       .insertInto('subnets')

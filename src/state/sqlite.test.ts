@@ -8,7 +8,10 @@ import { isDiskFull } from '../lib/errors.ts'
 import { bucketSuite } from './buckets.suite.ts'
 import { openDatabase } from './database.ts'
 import { lockHome } from './home-lock.ts'
+import { up as first } from './migrations/0001-first.ts'
 import { up as addSnapshotCharges } from './migrations/0015-snapshot-charges.ts'
+import { up as ownVpcs } from './migrations/0022-vpcs.ts'
+import { RoutingRepository } from './routing.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { snapshot } from './snapshots.suite.ts'
 import { sqliteDialect } from './sqlite.ts'
@@ -93,4 +96,32 @@ test('one process holds the lock of a home', () => {
   const again = lockHome(join(folder, 'lock.db'))
   expect(again).toBeDefined()
   again!.release()
+})
+
+test('VPCs from before have the gateway and the route table that they had, as rows of their own', async () => {
+  const db = openDatabase(sqliteDialect(join(folder, 'old.db')))
+  await first(db)
+  const vpc = {
+    ...{ id: 'vpc-0123456789abcdef0', accountId: '000000000001', region: 'eu-west-1', cidr: '172.31.0.0/16' },
+    ...{ isDefault: 1, dhcpOptionsId: 'dopt-1', networkAclId: 'acl-1', createdAt: 5 },
+    ...{ internetGatewayId: 'igw-1', mainRouteTableId: 'rtb-1' },
+  }
+  await db
+    .insertInto('vpcs')
+    .values(vpc as never)
+    .execute()
+  await ownVpcs(db)
+  const routing = new RoutingRepository(db)
+  expect(await routing.gatewayOf(vpc.id)).toMatchObject({ id: 'igw-1', accountId: '000000000001', createdAt: 5 })
+  expect(await routing.tablesOf(vpc.id)).toMatchObject([{ id: 'rtb-1', region: 'eu-west-1' }])
+  expect(await routing.routesOf(['rtb-1'])).toEqual([
+    { routeTableId: 'rtb-1', destinationCidr: '0.0.0.0/0', gatewayId: 'igw-1' },
+  ])
+  expect(await routing.associationsOf([vpc.id])).toEqual([
+    { id: 'rtbassoc-0123456789abcdef0', routeTableId: 'rtb-1', vpcId: vpc.id, subnetId: null },
+  ])
+  const row = await db.selectFrom('vpcs').selectAll().executeTakeFirstOrThrow()
+  expect(row).toMatchObject({ id: vpc.id, enableDnsSupport: 1, enableDnsHostnames: 0 })
+  expect(row).not.toHaveProperty('internetGatewayId')
+  await db.destroy()
 })

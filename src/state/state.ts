@@ -22,6 +22,7 @@ import { postgresDialect } from './postgres.ts'
 import { PublicAccessRepository } from './public-access.ts'
 import { PulledImageRepository } from './pulled-images.ts'
 import { ReplaceRootVolumeTaskRepository } from './replace-root-volume-tasks.ts'
+import { RoutingRepository } from './routing.ts'
 import { SettingsRepository } from './settings.ts'
 import { SigningCertificateRepository } from './signing-certificates.ts'
 import { SnapshotChargeRepository } from './snapshot-charges.ts'
@@ -54,6 +55,7 @@ export interface Repositories {
   readonly accountSettings: AccountSettingsRepository
   readonly networks: NetworkRepository
   readonly elasticAddresses: ElasticAddressRepository
+  readonly routing: RoutingRepository
   readonly keyPairs: KeyPairRepository
   readonly launchTemplates: LaunchTemplateRepository
   readonly images: ImageRepository
@@ -143,6 +145,7 @@ function plainRepositories(db: Db): Repositories {
     accountSettings: new AccountSettingsRepository(db),
     networks: new NetworkRepository(db),
     elasticAddresses: new ElasticAddressRepository(db),
+    routing: new RoutingRepository(db),
     keyPairs: new KeyPairRepository(db),
     launchTemplates: new LaunchTemplateRepository(db),
     images: new ImageRepository(db),

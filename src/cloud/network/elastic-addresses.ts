@@ -83,6 +83,9 @@ export class ElasticAddresses {
         )
       }
       if (address.networkInterfaceId === nic.id) return address.associationId!
+      if (!(await tx.routing.gatewayOf(nic.vpcId))) {
+        throw new KilnError('Gateway.NotAttached', `Network ${nic.vpcId} is not attached to any internet gateway`)
+      }
       if (address.networkInterfaceId && !mayMove) {
         throw new KilnError(
           'Resource.AlreadyAssociated',

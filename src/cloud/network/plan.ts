@@ -2,6 +2,7 @@
 import ipaddr from 'ipaddr.js'
 import type { NetworkInterface, SecurityGroupRule } from '../../state/networks.ts'
 import type { InstanceState } from '../../state/schema.ts'
+import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { NicPlan, TrafficRule, VpcPlan } from '../ports.ts'
 import { privateDnsName } from './addresses.ts'
@@ -26,6 +27,7 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
   const nics = interfaces.filter((row) => live.has(row.instanceId))
   const subnets = await state.networks.subnets([...new Set(nics.map((row) => row.subnetId))])
   const cidrOf = new Map(subnets.map((row) => [row.id, row.cidr]))
+  const waysOut = await readWaysOut(state, vpcId)
   const groupsOf = await state.networks.groupsOfInterfaces(interfaces.map((row) => row.id))
   const rules = await state.networks.rulesOf([...new Set([...groupsOf.values()].flat())])
   const addresses = addressesByGroup(interfaces, groupsOf)
@@ -39,12 +41,28 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
       subnetCidr: cidrOf.get(nic.subnetId)!,
       hostname: privateDnsName(nic.privateIp, vpc.region),
       publicIp: nic.publicIp,
+      // As on EC2: without a public address of its own nothing comes back to it.
+      outside: nic.publicIp === null ? [] : waysOut(nic.subnetId),
       metadataHopLimit: live.get(nic.instanceId)?.httpPutResponseHopLimit,
       ingress: own.filter((rule) => rule.isEgress === 0).flatMap((rule) => resolveRule(rule, addresses)),
       egress: own.filter((rule) => rule.isEgress === 1).flatMap((rule) => resolveRule(rule, addresses)),
     }
   }
   return { id: vpc.id, region: vpc.region, cidr: vpc.cidr, nics: nics.map(planOf) }
+}
+
+/** Where the route table that each subnet follows leads through the gateway that the VPC has. */
+async function readWaysOut({ routing }: Repositories, vpcId: string): Promise<(subnetId: string) => string[]> {
+  const gateway = await routing.gatewayOf(vpcId)
+  const associations = await routing.associationsOf([vpcId])
+  const routes = await routing.routesOf([...new Set(associations.map(({ routeTableId }) => routeTableId))])
+  const tableOf = (subnetId: string | null) => associations.find((one) => one.subnetId === subnetId)?.routeTableId
+  return (subnetId) => {
+    const table = tableOf(subnetId) ?? tableOf(null)
+    return routes
+      .filter(({ routeTableId, gatewayId }) => routeTableId === table && gatewayId === gateway?.id)
+      .map(({ destinationCidr }) => destinationCidr)
+  }
 }
 
 /** The private addresses of each group's members. */

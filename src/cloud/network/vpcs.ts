@@ -1,11 +1,14 @@
-/** Default VPCs: each account has one in each region, made when it first looks at that region. */
+/** VPCs. Each account has a default one in each region, made when it first looks at that region. */
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
+import { limits } from '../../lib/limits.ts'
 import { zonesOf } from '../../lib/regions.ts'
 import type { ListRequest, Page } from '../../state/listing.ts'
 import type { NetworkInterface, SecurityGroup, Subnet, Vpc } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
+import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { checkVpcCidr } from './cidr-blocks.ts'
 
 /** Source: "Default VPCs" in the VPC user guide: a /16 with a /20 subnet in each zone. */
 const defaultVpcCidr = '172.31.0.0/16'
@@ -44,18 +47,7 @@ export class Vpcs {
   async #makeDefault(tx: Repositories, scope: Scope): Promise<Vpc> {
     const { random, clock } = this.#deps
     const createdAt = clock.now()
-    const vpc: Vpc = {
-      ...scope,
-      id: newId('vpc', random),
-      cidr: defaultVpcCidr,
-      isDefault: 1,
-      dhcpOptionsId: newId('dhcpOptions', random),
-      internetGatewayId: newId('internetGateway', random),
-      mainRouteTableId: newId('routeTable', random),
-      networkAclId: newId('networkAcl', random),
-      createdAt,
-    }
-    await tx.networks.insertVpc(vpc)
+    const vpc = await this.#insert(tx, scope, { cidr: defaultVpcCidr, isDefault: 1 })
     await tx.networks.insertSubnets(
       zonesOf(scope.region).map((zone, index) => ({
         ...scope,
@@ -68,15 +60,41 @@ export class Vpcs {
         createdAt,
       })),
     )
-    const groupId = newId('securityGroup', random)
-    await tx.networks.insertSecurityGroup({
+    const gatewayId = newId('internetGateway', random)
+    await tx.routing.insertGateway({ ...scope, id: gatewayId, vpcId: vpc.id, createdAt })
+    const [main] = await tx.routing.tablesOf(vpc.id)
+    await tx.routing.insertRoute({ routeTableId: main!.id, destinationCidr: '0.0.0.0/0', gatewayId })
+    return vpc
+  }
+
+  /** A VPC with what none is without: a main route table, a default security group. */
+  async #insert(tx: Repositories, scope: Scope, about: Pick<Vpc, 'cidr' | 'isDefault'>): Promise<Vpc> {
+    const { random, clock } = this.#deps
+    const createdAt = clock.now()
+    const vpc: Vpc = {
       ...scope,
-      id: groupId,
-      vpcId: vpc.id,
-      name: 'default',
-      description: 'default VPC security group',
+      ...about,
+      id: newId('vpc', random),
+      dhcpOptionsId: newId('dhcpOptions', random),
+      networkAclId: newId('networkAcl', random),
+      enableDnsSupport: 1,
+      enableDnsHostnames: 0,
       createdAt,
-    })
+    }
+    await tx.networks.insertVpc(vpc)
+    const routeTableId = newId('routeTable', random)
+    await tx.routing.insertTable({ ...scope, id: routeTableId, vpcId: vpc.id, createdAt })
+    const id = newId('routeTableAssociation', random)
+    await tx.routing.associate({ id, routeTableId, vpcId: vpc.id, subnetId: null })
+    await this.#insertDefaultGroup(tx, scope, vpc)
+    return vpc
+  }
+
+  async #insertDefaultGroup(tx: Repositories, scope: Scope, { id: vpcId, createdAt }: Vpc): Promise<void> {
+    const { random } = this.#deps
+    const groupId = newId('securityGroup', random)
+    const description = 'default VPC security group'
+    await tx.networks.insertSecurityGroup({ ...scope, id: groupId, vpcId, name: 'default', description, createdAt })
     const rule = {
       ...scope,
       groupId,
@@ -91,7 +109,62 @@ export class Vpcs {
       { ...rule, id: newId('securityGroupRule', random), isEgress: 0, cidrIpv4: null, referencedGroupId: groupId },
       { ...rule, id: newId('securityGroupRule', random), isEgress: 1, cidrIpv4: '0.0.0.0/0', referencedGroupId: null },
     ])
-    return vpc
+  }
+
+  /** Throws InvalidVpc.Range, VpcLimitExceeded. */
+  async create(scope: Scope, request: { cidr: string; tags: readonly Tag[] }): Promise<Vpc> {
+    const cidr = checkVpcCidr(request.cidr)
+    return await this.#deps.state.transaction(async (tx) => {
+      if ((await tx.networks.countVpcs(scope.accountId, scope.region)) >= limits.vpcs) {
+        throw new KilnError('VpcLimitExceeded', 'The maximum number of VPCs has been reached.')
+      }
+      const vpc = await this.#insert(tx, scope, { cidr, isDefault: 0 })
+      await tx.tags.put({ id: vpc.id, type: 'vpc', ...scope }, request.tags)
+      return vpc
+    })
+  }
+
+  /** Throws DependencyViolation while there is something in it that was made apart. */
+  async delete(scope: Scope, id: string): Promise<void> {
+    await this.#deps.state.transaction(async (tx) => {
+      const vpc = await this.#owned(tx, scope, id)
+      if (vpc.isDefault === 1) {
+        throw new KilnError(
+          'OperationNotPermitted',
+          `The vpc '${id}' is the default one of its region, which stays here`,
+        )
+      }
+      const tables = await tx.routing.tablesOf(id)
+      const isInUse =
+        (await tx.networks.subnetsOf(id)).length > 0 ||
+        (await tx.routing.gatewayOf(id)) !== undefined ||
+        tables.length > 1 ||
+        (await tx.networks.countSecurityGroups(id)) > 1
+      if (isInUse) throw dependency('vpc', id)
+      const group = (await tx.networks.securityGroupByName(id, 'default'))!
+      const rules = await tx.networks.rulesOf([group.id])
+      await tx.networks.deleteSecurityGroup(group.id)
+      for (const table of tables) await tx.routing.removeTable(table.id)
+      await tx.networks.deleteVpc(id)
+      await tx.tags.removeAll(id, group.id, ...tables.map((table) => table.id), ...rules.map((rule) => rule.id))
+    })
+  }
+
+  async modify(
+    scope: Scope,
+    id: string,
+    patch: Partial<Pick<Vpc, 'enableDnsSupport' | 'enableDnsHostnames'>>,
+  ): Promise<void> {
+    await this.#deps.state.transaction(async (tx) => {
+      await this.#owned(tx, scope, id)
+      await tx.networks.updateVpc(id, patch)
+    })
+  }
+
+  async #owned(tx: Repositories, { accountId, region }: Scope, id: string): Promise<Vpc> {
+    const vpc = await tx.networks.vpc(id)
+    if (vpc?.accountId === accountId && vpc.region === region) return vpc
+    throw new KilnError('InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`)
   }
 
   /** Throws InvalidVpcID.NotFound for an id that the account has not in this region. */
@@ -157,3 +230,7 @@ async function listExisting<Row extends { id: string }>(
   }
   return list(request)
 }
+
+/** Something else needs it. */
+export const dependency = (kind: string, id: string) =>
+  new KilnError('DependencyViolation', `The ${kind} '${id}' has dependencies and cannot be deleted.`)

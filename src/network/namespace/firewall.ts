@@ -122,7 +122,11 @@ export function renderFirewall(input: FirewallInput): string {
 function outsideChains(egress: EgressNetwork, plan: VpcPlan, hostAddresses: readonly string[]): string[] {
   const forbidden = ipv4Peers([...neverOutside, egress.cidr, ...hostAddresses.map((address) => `${address}/32`)])
   return [
-    ...chain('outside', '', [`ip daddr { ${forbidden.map(cidrText).join(', ')} } drop`, 'accept']),
+    ...chain('outside', '', [
+      `ip daddr { ${forbidden.map(cidrText).join(', ')} } drop`,
+      ...plan.nics.flatMap(({ id, outside }) => (outside ? wayOut(tapName(id), outside) : [])),
+      'accept',
+    ]),
     ...chain('resolve', 'type nat hook prerouting priority dstnat; policy accept;', [
       `iifname "tap*" ip daddr ${resolverOf(plan.cidr)} ${resolverPort} dnat ip to ${egress.resolver}`,
     ]),
@@ -130,6 +134,14 @@ function outsideChains(egress: EgressNetwork, plan: VpcPlan, hostAddresses: read
       `oifname "${egress.ifname}" masquerade`,
     ]),
   ]
+}
+
+/** What does not go where the routes of its subnet lead goes nowhere. */
+function wayOut(tap: string, destinations: readonly string[]): string[] {
+  const blocks = ipv4Peers(destinations)
+  if (blocks[0]?.prefix === 0) return []
+  const elsewhere = blocks.length === 0 ? '' : ` ip daddr != { ${blocks.map(cidrText).join(', ')} }`
+  return [`iifname "${tap}"${elsewhere} drop`]
 }
 
 /** A rule as nftables statements; none when it speaks of IPv6 only. */

@@ -223,8 +223,10 @@ class NamespaceDriver implements NetworkDriver {
 }
 
 function endpointsOf(nic: NicPlan): PublicEndpoint[] {
-  const { publicIp, privateIp } = nic
-  return publicIp === null ? [] : publicPorts(nic).map((port) => ({ publicIp, port, privateIp }))
+  const { publicIp, privateIp, outside } = nic
+  return publicIp === null || outside?.length === 0
+    ? []
+    : publicPorts(nic).map((port) => ({ publicIp, port, privateIp }))
 }
 
 /** Filters before links: there is no moment at which a guest is connected and not filtered. */

@@ -98,7 +98,8 @@ class UserDriver implements NetworkDriver {
     const card = this.#cards.get(nicId)
     if (card?.vpc.id !== vpcId) throw new Error(`${nicId} is not part of the network of ${vpcId}`)
     card.seen = false
-    const ports = card.nic.publicIp === null ? [] : await this.#freePorts(card.nic.publicIp, publicPorts(card.nic))
+    const { publicIp: ip, outside } = card.nic
+    const ports = ip === null || outside?.length === 0 ? [] : await this.#freePorts(ip, publicPorts(card.nic))
     return { kind: 'user' as const, options: netdevOptions(card.vpc, card.nic, ports, this.#socketPaths(nicId)) }
   }
 

@@ -8,9 +8,11 @@ export interface VpcsTable {
   cidr: string
   isDefault: Flag
   dhcpOptionsId: string
-  internetGatewayId: string
-  mainRouteTableId: string
   networkAclId: string
+  /** Kept and told; the resolver of a VPC answers in either case. */
+  enableDnsSupport: Flag
+  /** Kept and told; public addresses are loopback addresses, which no name resolves to. */
+  enableDnsHostnames: Flag
   createdAt: TimeMs
 }
 
@@ -24,6 +26,39 @@ export interface SubnetsTable {
   isDefault: Flag
   mapPublicIp: Flag
   createdAt: TimeMs
+}
+
+/** A VPC's way out; null while no VPC has it. */
+export interface InternetGatewaysTable {
+  id: string
+  accountId: string
+  region: string
+  vpcId: string | null
+  createdAt: TimeMs
+}
+
+export interface RouteTablesTable {
+  id: string
+  accountId: string
+  region: string
+  vpcId: string
+  createdAt: TimeMs
+}
+
+/** Beside the way within the VPC, which every table has and nobody can change. */
+export interface RoutesTable {
+  routeTableId: string
+  destinationCidr: string
+  /** An internet gateway; a route whose gateway is gone or elsewhere leads nowhere. */
+  gatewayId: string
+}
+
+export interface RouteTableAssociationsTable {
+  id: string
+  routeTableId: string
+  vpcId: string
+  /** Null for the main one of the VPC. */
+  subnetId: string | null
 }
 
 export interface SecurityGroupsTable {
@@ -93,6 +128,10 @@ export interface NetworkInterfaceGroupsTable {
 export interface NetworkTables {
   vpcs: VpcsTable
   subnets: SubnetsTable
+  internetGateways: InternetGatewaysTable
+  routeTables: RouteTablesTable
+  routes: RoutesTable
+  routeTableAssociations: RouteTableAssociationsTable
   securityGroups: SecurityGroupsTable
   securityGroupRules: SecurityGroupRulesTable
   networkInterfaces: NetworkInterfacesTable

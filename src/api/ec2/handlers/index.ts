@@ -16,6 +16,7 @@ import { instanceCreditHandlers } from './instance-credits.ts'
 import { instanceFactHandlers } from './instance-facts.ts'
 import { instanceTypeHandlers } from './instance-types.ts'
 import { instanceHandlers } from './instances.ts'
+import { internetGatewayHandlers } from './internet-gateways.ts'
 import { keyPairHandlers } from './key-pairs.ts'
 import { launchTemplateVersionHandlers } from './launch-template-versions.ts'
 import { launchTemplateHandlers } from './launch-templates.ts'
@@ -54,6 +55,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...instanceFactHandlers,
   ...instanceHandlers,
   ...instanceTypeHandlers,
+  ...internetGatewayHandlers,
   ...keyPairHandlers,
   ...launchTemplateHandlers,
   ...launchTemplateVersionHandlers,

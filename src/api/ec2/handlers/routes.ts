@@ -1,18 +1,82 @@
-/** How traffic leaves a VPC. Each VPC has one route table and one internet gateway; they change as little as the VPC. */
-import type { InternetGateway, RouteTable } from '@aws-sdk/client-ec2'
+/** How traffic leaves a VPC: route tables, their routes, and which subnets follow which. */
+import type { CreateRouteRequest, RouteTable } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { readFilters } from '../shared/filters.ts'
-import { readIds } from '../shared/ids.ts'
-import { askedFor, filtered, type ListedRules, pageOf } from '../shared/listed.ts'
+import { readId, readIds } from '../shared/ids.ts'
+import { askedFor, filtered, type ListedRules, pageOf, tagRules } from '../shared/listed.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
-import { ec2InternetGateway, ec2RouteTable } from '../shared/vpc-shapes.ts'
+import { readTagSpecifications } from '../shared/tag-specifications.ts'
+import { refuseGiven } from '../shared/unsupported.ts'
+import { ec2RouteTable } from '../shared/vpc-shapes.ts'
 
 export const routeHandlers = {
+  async CreateRouteTable(input, context) {
+    const { 'route-table': tags } = readTagSpecifications(input.TagSpecifications, ['route-table'])
+    const table = await context.cloud.routeTables.create(scopeOf(context), readId('vpc', input.VpcId!), tags)
+    return { RouteTable: ec2RouteTable(table, tags) }
+  },
+
+  async DeleteRouteTable(input, context) {
+    await context.cloud.routeTables.delete(scopeOf(context), readId('routeTable', input.RouteTableId!))
+    return {}
+  },
+
+  async CreateRoute(input, context) {
+    await context.cloud.routeTables.addRoute(scopeOf(context), readId('routeTable', input.RouteTableId!), way(input))
+    return { Return: true }
+  },
+
+  async ReplaceRoute(input, context) {
+    refuseGiven({ LocalTarget: input.LocalTarget })
+    await context.cloud.routeTables.replaceRoute(
+      scopeOf(context),
+      readId('routeTable', input.RouteTableId!),
+      way(input),
+    )
+    return {}
+  },
+
+  async DeleteRoute(input, context) {
+    const id = readId('routeTable', input.RouteTableId!)
+    await context.cloud.routeTables.removeRoute(scopeOf(context), id, destination(input))
+    return {}
+  },
+
+  async AssociateRouteTable(input, context) {
+    refuseGiven({ GatewayId: input.GatewayId, PublicIpv4Pool: input.PublicIpv4Pool })
+    if (input.SubnetId === undefined) {
+      throw new KilnError('MissingParameter', 'The request must contain the parameter subnetId')
+    }
+    const id = readId('routeTable', input.RouteTableId!)
+    const associationId = await context.cloud.routeTables.associate(
+      scopeOf(context),
+      id,
+      readId('subnet', input.SubnetId),
+    )
+    return { AssociationId: associationId, AssociationState: { State: 'associated' } }
+  },
+
+  async DisassociateRouteTable(input, context) {
+    const id = readId('routeTableAssociation', input.AssociationId!)
+    await context.cloud.routeTables.disassociate(scopeOf(context), id)
+    return {}
+  },
+
+  async ReplaceRouteTableAssociation(input, context) {
+    const replaced = await context.cloud.routeTables.replaceAssociation(
+      scopeOf(context),
+      readId('routeTableAssociation', input.AssociationId!),
+      readId('routeTable', input.RouteTableId!),
+    )
+    return { NewAssociationId: replaced.id, AssociationState: { State: 'associated' } }
+  },
+
   async DescribeRouteTables(input, context) {
+    const { cloud } = context
     const scope = scopeOf(context)
     const filters = readFilters(input.Filters)
     const ids = readIds('routeTable', input.RouteTableIds)
@@ -20,36 +84,43 @@ export const routeHandlers = {
       max: limits.routeTablePageMax,
       ids: { parameter: 'RouteTableIds', given: ids },
     })
-    const { items: vpcs } = await context.cloud.vpcs.listVpcs(scope, {})
+    const views = await cloud.routeTables.list(scope)
+    const tags = await cloud.tags.of(
+      scope,
+      views.map((view) => view.id),
+    )
     const keyOf = (table: RouteTable) => table.RouteTableId!
-    const tables = askedFor(vpcs.map(ec2RouteTable), keyOf, ids, (id) => {
+    const all = views.map((view) => ec2RouteTable(view, tags.get(view.id)))
+    const tables = askedFor(all, keyOf, ids, (id) => {
       return new KilnError('InvalidRouteTableID.NotFound', `The routeTable ID '${id}' does not exist`)
     })
-    const found = filtered(tables, routeTableFilters, filters)
-    const { items, next } = pageOf(found, keyOf, page)
+    const { items, next } = pageOf(filtered(tables, routeTableFilters, filters), keyOf, page)
     return { RouteTables: items, NextToken: nextTokenOf('DescribeRouteTables', scope, next) }
   },
+} satisfies Ec2Handlers<Pick<Cloud, 'routeTables' | 'tags'>>
 
-  async DescribeInternetGateways(input, context) {
-    const scope = scopeOf(context)
-    const filters = readFilters(input.Filters)
-    const ids = readIds('internetGateway', input.InternetGatewayIds)
-    const page = readPage('DescribeInternetGateways', input, scope, {
-      ids: { parameter: 'InternetGatewayIds', given: ids },
-    })
-    const { items: vpcs } = await context.cloud.vpcs.listVpcs(scope, {})
-    const keyOf = (gateway: InternetGateway) => gateway.InternetGatewayId!
-    const gateways = askedFor(vpcs.map(ec2InternetGateway), keyOf, ids, (id) => {
-      return new KilnError('InvalidInternetGatewayID.NotFound', `The internetGateway ID '${id}' does not exist`)
-    })
-    const found = filtered(gateways, internetGatewayFilters, filters)
-    const { items, next } = pageOf(found, keyOf, page)
-    return { InternetGateways: items, NextToken: nextTokenOf('DescribeInternetGateways', scope, next) }
-  },
-} satisfies Ec2Handlers<Pick<Cloud, 'vpcs'>>
+type Destination = Pick<
+  CreateRouteRequest,
+  'DestinationCidrBlock' | 'DestinationIpv6CidrBlock' | 'DestinationPrefixListId'
+>
 
-/** Neither can be tagged in Kiln: filters by tag find none. */
-const noTags = () => []
+function destination(input: Destination): string {
+  const { DestinationIpv6CidrBlock, DestinationPrefixListId } = input
+  refuseGiven({ DestinationIpv6CidrBlock, DestinationPrefixListId })
+  if (input.DestinationCidrBlock !== undefined) return input.DestinationCidrBlock
+  throw new KilnError('MissingParameter', 'The request must contain the parameter destinationCidrBlock')
+}
+
+/** The one target that leads out is an internet gateway. */
+function way(input: Omit<CreateRouteRequest, 'RouteTableId'>): { destination: string; gatewayId: string } {
+  const { GatewayId: gatewayId, DryRun: _, DestinationCidrBlock, ...others } = input
+  const { DestinationIpv6CidrBlock, DestinationPrefixListId, ...targets } = others
+  const to = destination({ DestinationCidrBlock, DestinationIpv6CidrBlock, DestinationPrefixListId })
+  refuseGiven({ ...targets, RouteTableId: undefined })
+  if (gatewayId !== undefined) return { destination: to, gatewayId: readId('internetGateway', gatewayId) }
+  throw new KilnError('MissingParameter', 'The request must contain the parameter gatewayId')
+}
+
 const none = () => []
 
 const routeTableFilters: ListedRules<RouteTable> = {
@@ -73,15 +144,5 @@ const routeTableFilters: ListedRules<RouteTable> = {
   'route.gateway-id': (table) => table.Routes!.map((route) => route.GatewayId),
   'route.origin': (table) => table.Routes!.map((route) => route.Origin),
   'route.state': (table) => table.Routes!.map((route) => route.State),
-  'tag-key': noTags,
-  'tag:*': noTags,
-}
-
-const internetGatewayFilters: ListedRules<InternetGateway> = {
-  'internet-gateway-id': (gateway) => gateway.InternetGatewayId,
-  'owner-id': (gateway) => gateway.OwnerId,
-  'attachment.vpc-id': (gateway) => gateway.Attachments!.map((attachment) => attachment.VpcId),
-  'attachment.state': (gateway) => gateway.Attachments!.map((attachment) => attachment.State),
-  'tag-key': noTags,
-  'tag:*': noTags,
+  ...tagRules,
 }

@@ -18,6 +18,7 @@ const malformedCodes = {
   elasticAssociation: 'InvalidAssociationID.Malformed',
   internetGateway: 'InvalidInternetGatewayId.Malformed',
   routeTable: 'InvalidRouteTableId.Malformed',
+  routeTableAssociation: 'InvalidAssociationID.Malformed',
   networkAcl: 'InvalidNetworkAclId.Malformed',
   dhcpOptions: 'InvalidDhcpOptionsId.Malformed',
   launchTemplate: 'InvalidLaunchTemplateId.Malformed',

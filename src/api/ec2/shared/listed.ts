@@ -9,19 +9,35 @@ import type { PageRequest } from './pagination.ts'
 
 type Comparable = string | number | boolean | undefined
 
-/** What a filter of that name looks at: one value, or several of which any may match. `tag:*` stands for any key's. */
-export type ListedRules<Item> = Readonly<Record<string, (item: Item) => Comparable | readonly Comparable[]>>
+/**
+ * What a filter of that name looks at: one value, or several of which any may match. `tag:*` stands for any key's, and is
+ * told which.
+ */
+export type ListedRules<Item> = Readonly<
+  Record<string, (item: Item, key: string) => Comparable | readonly Comparable[]>
+>
+
+interface Tagged {
+  Tags?: readonly { Key?: string; Value?: string }[]
+}
+
+/** Filters by tag, for what is told with its tags. */
+export const tagRules = {
+  'tag-key': ({ Tags: tags }: Tagged) => (tags ?? []).map((tag) => tag.Key),
+  'tag:*': ({ Tags: tags }: Tagged, key: string) =>
+    (tags ?? []).filter((tag) => tag.Key === key).map((tag) => tag.Value),
+}
 
 /** The items that all of the filters let through. Throws `InvalidParameterValue` for a filter that the list has not. */
 export function filtered<Item>(items: readonly Item[], rules: ListedRules<Item>, filters: readonly Filter[]): Item[] {
   const checks = filters.map(({ name, values }) => {
     const rule = name.startsWith('tag:') ? 'tag:*' : name
     if (!Object.hasOwn(rules, rule)) throw new KilnError('InvalidParameterValue', `The filter '${name}' is invalid`)
-    return { valuesOf: rules[rule]!, patterns: values }
+    return { valuesOf: rules[rule]!, patterns: values, key: name.slice('tag:'.length) }
   })
   return items.filter((item) =>
-    checks.every(({ valuesOf, patterns }) => {
-      const values = [valuesOf(item)].flat().filter((value) => value !== undefined)
+    checks.every(({ valuesOf, patterns, key }) => {
+      const values = [valuesOf(item, key)].flat().filter((value) => value !== undefined)
       return values.some((value) => patterns.some((pattern) => matchesWildcards(pattern, String(value))))
     }),
   )

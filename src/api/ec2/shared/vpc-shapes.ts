@@ -1,14 +1,18 @@
 /** VPCs and what belongs to them as EC2 tells them. */
 import type { AttachmentStatus, InternetGateway, NetworkInterface, RouteTable, Subnet, Vpc } from '@aws-sdk/client-ec2'
+import type { Cloud } from '../../../cloud/cloud.ts'
 import { privateDnsName, usableAddresses } from '../../../cloud/network/addresses.ts'
+import type { RouteTableView } from '../../../cloud/network/route-tables.ts'
 import type { InterfaceDetail, SubnetView, VpcView } from '../../../cloud/network/vpcs.ts'
 import { zoneIdOf } from '../../../lib/regions.ts'
 import type { Tag } from './tag-specifications.ts'
 import { ec2Tags } from './views.ts'
 
 type Tags = readonly Tag[] | undefined
+/** As the cloud lists them. */
+type GatewayRow = Awaited<ReturnType<Cloud['internetGateways']['list']>>[number]
 
-/** Ids of associations follow from the VPC's own: there is exactly one of each. */
+/** Its id follows from the VPC's own: there is exactly one. */
 const associationId = (prefix: string, vpc: VpcView) => `${prefix}-${vpc.id.slice('vpc-'.length)}`
 
 export function ec2Vpc(vpc: VpcView, tags: Tags): Vpc {
@@ -108,40 +112,38 @@ export function ec2NetworkInterface(nic: InterfaceDetail, tags: Tags): NetworkIn
   }
 }
 
-/** The one route table of a VPC. It says how packets go on the host: in the VPC by its own router, else out of it. */
-export function ec2RouteTable(vpc: VpcView): RouteTable {
+export function ec2RouteTable(table: RouteTableView, tags: Tags): RouteTable {
   return {
-    RouteTableId: vpc.mainRouteTableId,
-    VpcId: vpc.id,
-    OwnerId: vpc.accountId,
-    Associations: [
-      {
-        Main: true,
-        RouteTableAssociationId: associationId('rtbassoc', vpc),
-        RouteTableId: vpc.mainRouteTableId,
-        AssociationState: { State: 'associated' },
-      },
-    ],
+    RouteTableId: table.id,
+    VpcId: table.vpcId,
+    OwnerId: table.accountId,
+    Associations: table.associations.map(({ id, subnetId }) => ({
+      Main: subnetId === null,
+      RouteTableAssociationId: id,
+      RouteTableId: table.id,
+      SubnetId: subnetId ?? undefined,
+      AssociationState: { State: 'associated' },
+    })),
     PropagatingVgws: [],
     Routes: [
-      { DestinationCidrBlock: vpc.cidr, GatewayId: 'local', Origin: 'CreateRouteTable', State: 'active' },
-      {
-        DestinationCidrBlock: '0.0.0.0/0',
-        GatewayId: vpc.internetGatewayId,
-        Origin: 'CreateRoute',
-        State: 'active',
-      },
+      { DestinationCidrBlock: table.vpcCidr, GatewayId: 'local', Origin: 'CreateRouteTable', State: 'active' },
+      ...table.routes.map((route) => ({
+        DestinationCidrBlock: route.destinationCidr,
+        GatewayId: route.gatewayId,
+        Origin: 'CreateRoute' as const,
+        State: route.isActive ? ('active' as const) : ('blackhole' as const),
+      })),
     ],
-    Tags: [],
+    Tags: ec2Tags(tags),
   }
 }
 
-export function ec2InternetGateway(vpc: VpcView): InternetGateway {
+export function ec2InternetGateway(gateway: GatewayRow, tags: Tags): InternetGateway {
   return {
-    InternetGatewayId: vpc.internetGatewayId,
-    OwnerId: vpc.accountId,
+    InternetGatewayId: gateway.id,
+    OwnerId: gateway.accountId,
     // EC2 says `available` here, which its own model lacks.
-    Attachments: [{ VpcId: vpc.id, State: 'available' as AttachmentStatus }],
-    Tags: [],
+    Attachments: gateway.vpcId === null ? [] : [{ VpcId: gateway.vpcId, State: 'available' as AttachmentStatus }],
+    Tags: ec2Tags(tags),
   }
 }

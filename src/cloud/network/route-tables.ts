@@ -1,0 +1,214 @@
+/**
+ * Route tables: where packets of a subnet go that are not for the VPC. A subnet follows its own, or the VPC's main one. The
+ * only way out is an internet gateway; a route whose gateway is gone, or is not this VPC's, leads nowhere (`blackhole`).
+ */
+import { KilnError } from '../../lib/errors.ts'
+import { newId } from '../../lib/ids.ts'
+import { limits } from '../../lib/limits.ts'
+import type { Vpc } from '../../state/networks.ts'
+import type { Route, RouteTable, RouteTableAssociation } from '../../state/routing.ts'
+import type { Repositories } from '../../state/state.ts'
+import type { Tag } from '../../state/tags.ts'
+import type { CloudDeps, Scope } from '../deps.ts'
+import { canonicalCidr } from './cidr-blocks.ts'
+import { applyVpc } from './plan.ts'
+import { ownedSubnet } from './subnets.ts'
+import { dependency } from './vpcs.ts'
+
+export interface RouteTableView extends RouteTable {
+  vpcCidr: string
+  routes: (Route & { isActive: boolean })[]
+  associations: RouteTableAssociation[]
+}
+
+export class RouteTables {
+  readonly #deps: CloudDeps
+
+  constructor(deps: CloudDeps) {
+    this.#deps = deps
+  }
+
+  /** Throws InvalidVpcID.NotFound, RouteTableLimitExceeded. */
+  async create(scope: Scope, vpcId: string, tags: readonly Tag[]): Promise<RouteTableView> {
+    const { state, random, clock } = this.#deps
+    const id = newId('routeTable', random)
+    await state.transaction(async (tx) => {
+      const vpc = await tx.networks.vpc(vpcId)
+      if (vpc?.accountId !== scope.accountId || vpc.region !== scope.region) {
+        throw new KilnError('InvalidVpcID.NotFound', `The vpc ID '${vpcId}' does not exist`)
+      }
+      if ((await tx.routing.tablesOf(vpcId)).length >= limits.routeTablesPerVpc) {
+        throw new KilnError('RouteTableLimitExceeded', 'The maximum number of route tables has been reached.')
+      }
+      await tx.routing.insertTable({ ...scope, id, vpcId, createdAt: clock.now() })
+      await tx.tags.put({ id, type: 'route-table', ...scope }, tags)
+    })
+    return (await this.list(scope)).find((table) => table.id === id)!
+  }
+
+  async list({ accountId, region }: Scope): Promise<RouteTableView[]> {
+    const { routing, networks } = this.#deps.state
+    const tables = await routing.tables(accountId, region)
+    const routes = await routing.routesOf(tables.map((table) => table.id))
+    const associations = await routing.associationsOf([...new Set(tables.map((table) => table.vpcId))])
+    const vpcs = (await networks.listVpcs(region, { accountId })).items
+    const gateways = await routing.gateways(accountId, region)
+    const vpcOf = (table: RouteTable): Vpc => vpcs.find((vpc) => vpc.id === table.vpcId)!
+    return tables.map((table) => ({
+      ...table,
+      vpcCidr: vpcOf(table).cidr,
+      routes: routes
+        .filter((route) => route.routeTableId === table.id)
+        .map((route) => ({
+          ...route,
+          isActive: gateways.some(({ id, vpcId }) => id === route.gatewayId && vpcId === table.vpcId),
+        })),
+      associations: associations.filter((association) => association.routeTableId === table.id),
+    }))
+  }
+
+  /** Throws DependencyViolation for a main table, and for one that a subnet follows. */
+  async delete(scope: Scope, id: string): Promise<void> {
+    await this.#deps.state.transaction(async (tx) => {
+      const table = await this.#owned(tx, scope, id)
+      const associations = await tx.routing.associationsOf([table.vpcId])
+      if (associations.some(({ routeTableId }) => routeTableId === id)) throw dependency('routeTable', id)
+      await tx.routing.removeTable(id)
+      await tx.tags.removeAll(id)
+    })
+  }
+
+  /** Throws RouteAlreadyExists, InvalidGatewayID.NotFound, InvalidParameterValue for a gateway of another VPC. */
+  async addRoute(scope: Scope, id: string, route: { destination: string; gatewayId: string }): Promise<void> {
+    await this.#change(scope, id, route.destination, async (tx, table, destinationCidr) => {
+      await this.#checkGateway(tx, scope, table, route.gatewayId)
+      const present = await tx.routing.routesOf([id])
+      if (present.some((one) => one.destinationCidr === destinationCidr)) {
+        throw new KilnError('RouteAlreadyExists', `The route identified by ${destinationCidr} already exists.`)
+      }
+      if (present.length >= limits.routesPerTable) {
+        throw new KilnError('RouteLimitExceeded', 'The maximum number of routes has been reached.')
+      }
+      await tx.routing.insertRoute({ routeTableId: id, destinationCidr, gatewayId: route.gatewayId })
+    })
+  }
+
+  /** Throws InvalidRoute.NotFound. */
+  async replaceRoute(scope: Scope, id: string, route: { destination: string; gatewayId: string }): Promise<void> {
+    await this.#change(scope, id, route.destination, async (tx, table, destinationCidr) => {
+      await this.#checkGateway(tx, scope, table, route.gatewayId)
+      if (!(await tx.routing.changeRoute(id, destinationCidr, route.gatewayId))) throw noRoute(id, destinationCidr)
+    })
+  }
+
+  /** Throws InvalidRoute.NotFound. */
+  async removeRoute(scope: Scope, id: string, destination: string): Promise<void> {
+    await this.#change(scope, id, destination, async (tx, _, destinationCidr) => {
+      if (!(await tx.routing.removeRoute(id, destinationCidr))) throw noRoute(id, destinationCidr)
+    })
+  }
+
+  /** The id of the association. Throws Resource.AlreadyAssociated when the subnet follows another table. */
+  async associate(scope: Scope, id: string, subnetId: string): Promise<string> {
+    const { state, random } = this.#deps
+    const { associationId, vpcId } = await state.transaction(async (tx) => {
+      const table = await this.#owned(tx, scope, id)
+      const subnet = await ownedSubnet(tx, scope, subnetId)
+      if (subnet.vpcId !== table.vpcId) throw otherNetwork(`Route table ${id}`, `subnet ${subnetId}`)
+      const present = (await tx.routing.associationsOf([table.vpcId])).find((one) => one.subnetId === subnetId)
+      if (present?.routeTableId === id) return { associationId: present.id, vpcId: table.vpcId }
+      if (present) {
+        throw new KilnError(
+          'Resource.AlreadyAssociated',
+          `the specified association for route table ${id} conflicts with an existing association`,
+        )
+      }
+      const associationId = newId('routeTableAssociation', random)
+      await tx.routing.associate({ id: associationId, routeTableId: id, vpcId: table.vpcId, subnetId })
+      return { associationId, vpcId: table.vpcId }
+    })
+    await applyVpc(this.#deps, vpcId)
+    return associationId
+  }
+
+  /** The subnet follows the main table again. Throws InvalidAssociationID.NotFound, InvalidParameterValue for the main one. */
+  async disassociate(scope: Scope, associationId: string): Promise<void> {
+    const vpcId = await this.#deps.state.transaction(async (tx) => {
+      const association = await this.#association(tx, scope, associationId)
+      if (association.subnetId === null) {
+        throw new KilnError(
+          'InvalidParameterValue',
+          `cannot disassociate the main route table association ${associationId}`,
+        )
+      }
+      await tx.routing.disassociate(associationId)
+      return association.vpcId
+    })
+    await applyVpc(this.#deps, vpcId)
+  }
+
+  /** The id of the new association; that of a main table makes another the main one. */
+  async replaceAssociation(scope: Scope, associationId: string, id: string): Promise<{ id: string; isMain: boolean }> {
+    const { state, random } = this.#deps
+    const { vpcId, ...replaced } = await state.transaction(async (tx) => {
+      const { subnetId, vpcId } = await this.#association(tx, scope, associationId)
+      const table = await this.#owned(tx, scope, id)
+      if (table.vpcId !== vpcId) throw otherNetwork(`Route table ${id}`, `association ${associationId}`)
+      await tx.routing.disassociate(associationId)
+      const newAssociation = { id: newId('routeTableAssociation', random), routeTableId: id, vpcId, subnetId }
+      await tx.routing.associate(newAssociation)
+      return { id: newAssociation.id, isMain: subnetId === null, vpcId }
+    })
+    await applyVpc(this.#deps, vpcId)
+    return replaced
+  }
+
+  async #change(
+    scope: Scope,
+    id: string,
+    destination: string,
+    change: (tx: Repositories, table: RouteTable, destinationCidr: string) => Promise<void>,
+  ): Promise<void> {
+    const destinationCidr = canonicalCidr(destination, 'destinationCidrBlock')
+    const vpcId = await this.#deps.state.transaction(async (tx) => {
+      const table = await this.#owned(tx, scope, id)
+      const vpc = (await tx.networks.vpc(table.vpcId))!
+      if (destinationCidr === vpc.cidr) {
+        throw new KilnError('InvalidParameterValue', `cannot change the local route ${vpc.cidr} in route table ${id}`)
+      }
+      await change(tx, table, destinationCidr)
+      return table.vpcId
+    })
+    await applyVpc(this.#deps, vpcId)
+  }
+
+  async #checkGateway(tx: Repositories, { accountId, region }: Scope, table: RouteTable, id: string): Promise<void> {
+    const gateway = await tx.routing.gateway(id)
+    if (gateway?.accountId !== accountId || gateway.region !== region) {
+      throw new KilnError('InvalidGatewayID.NotFound', `The gateway ID '${id}' does not exist`)
+    }
+    if (gateway.vpcId !== table.vpcId) throw otherNetwork(`route table ${table.id}`, `network gateway ${id}`)
+  }
+
+  async #association(tx: Repositories, scope: Scope, id: string): Promise<RouteTableAssociation> {
+    const association = await tx.routing.association(id)
+    const table = association && (await tx.routing.table(association.routeTableId))
+    if (association && table?.accountId === scope.accountId && table.region === scope.region) return association
+    throw new KilnError('InvalidAssociationID.NotFound', `The association ID '${id}' does not exist`)
+  }
+
+  async #owned(tx: Repositories, { accountId, region }: Scope, id: string): Promise<RouteTable> {
+    const table = await tx.routing.table(id)
+    if (table?.accountId === accountId && table.region === region) return table
+    throw new KilnError('InvalidRouteTableID.NotFound', `The routeTable ID '${id}' does not exist`)
+  }
+}
+
+const noRoute = (id: string, destination: string) =>
+  new KilnError(
+    'InvalidRoute.NotFound',
+    `no route with destination-cidr-block ${destination} in route table ${id} is there to be changed`,
+  )
+
+const otherNetwork = (one: string, other: string) =>
+  new KilnError('InvalidParameterValue', `${one} and ${other} belong to different networks`)
