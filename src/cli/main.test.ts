@@ -30,6 +30,7 @@ describe('the kiln command', () => {
     expect(names).toEqual(
       ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'image cost', 'image import'].concat([
         'image export',
+        'image pull',
         'image store',
         'image restore',
         'image register',

@@ -3,6 +3,7 @@ import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { systemClock, waitFor } from '../../lib/clock.ts'
+import { messageOf } from '../../lib/errors.ts'
 import { endProcess, isAlive, type ProcessRef, run, startDetached } from '../../lib/programs.ts'
 import type { SealedDisks } from '../disk-file.ts'
 import { answersNbd } from '../nbd/probe.ts'
@@ -33,7 +34,16 @@ export const sealedDisks: SealedDisks = {
     await writeFile(secretOf(path), key.toString('hex'))
     const sealed = 'encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=1'
     const secret = ['--object', `secret,id=key,file=${secretOf(path)}`]
-    await run('qemu-img', ['create', '-q', '-f', 'qcow2', ...secret, '-o', sealed, path, String(sizeBytes)])
+    const create = ['create', '-q', '-f', 'qcow2', ...secret, '-o', sealed, path, String(sizeBytes)]
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await run('qemu-img', create)
+        return
+      } catch (error) {
+        // QEMU times its key derivation, and on a busy processor now and then finds that it took no time at all.
+        if (attempt === 20 || !/Unable to get accurate CPU usage/.test(messageOf(error))) throw error
+      }
+    }
   },
   async openForWriting(path, _sizeBytes, key) {
     await writeFile(secretOf(path), key.toString('hex'))
