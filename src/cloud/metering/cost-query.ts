@@ -1,4 +1,6 @@
 /** What costs can be asked for: a window of time, in periods, in groups, narrowed by a filter. */
+
+import { startOfMonth } from '../../lib/utc-times.ts'
 import { billedService } from '../../prices/billed-services.ts'
 import { awsUsageType } from '../../prices/billing-codes.ts'
 import { type UsageTypeFacts, usageTypeFacts } from '../../prices/usage-types.ts'
@@ -168,6 +170,5 @@ export const isStartOfDay = (timeS: number): boolean => timeS % daySeconds === 0
 function nextOf(timeS: number, granularity: 'hour' | 'day' | 'month'): number {
   if (granularity === 'hour') return (Math.floor(timeS / 3600) + 1) * 3600
   if (granularity === 'day') return (dayOf(timeS) + 1) * daySeconds
-  const date = new Date(timeS * 1000)
-  return Date.UTC(date.getUTCFullYear(), date.getUTCMonth() + 1) / 1000
+  return startOfMonth(timeS, 1)
 }

@@ -6,12 +6,12 @@ import { limits } from '../../lib/limits.ts'
 import type { UsageEnd } from '../../state/usage/usage-writer.ts'
 import type { CloudDeps } from '../deps.ts'
 
-type Deps = Pick<CloudDeps, 'state' | 'clock'>
+type Deps = Pick<CloudDeps, 'state'>
 
 export class Metering {
   readonly #deps: Deps
   /** Instances that this process has seen running. */
-  readonly #seen = new Map<string, number>()
+  readonly #seen = new Set<string>()
   /** Until when the process before this one is known to have lived. */
   #formerlyAliveMs: number | null = null
 
@@ -36,7 +36,7 @@ export class Metering {
 
   sawRunning(instanceId: string): void {
     if (this.#seen.size >= limits.instancesSeen) this.#seen.clear()
-    this.#seen.set(instanceId, this.#deps.clock.now())
+    this.#seen.add(instanceId)
   }
 
   /**
@@ -44,11 +44,9 @@ export class Metering {
    * it was seen, by this process or by the one before; that is marked as estimated, unless it was a moment ago.
    */
   endOf(instanceId: string, endedAtMs: number | null): UsageEnd | undefined {
-    const seenMs = this.#seen.get(instanceId)
-    this.#seen.delete(instanceId)
-    const known = endedAtMs ?? undefined
-    if (known !== undefined) return { atS: Math.floor(known / 1000), isEstimated: false }
-    if (seenMs !== undefined || this.#formerlyAliveMs === null) return undefined
+    const wasSeen = this.#seen.delete(instanceId)
+    if (endedAtMs !== null) return { atS: Math.floor(endedAtMs / 1000), isEstimated: false }
+    if (wasSeen || this.#formerlyAliveMs === null) return undefined
     return { atS: Math.floor(this.#formerlyAliveMs / 1000), isEstimated: true }
   }
 }

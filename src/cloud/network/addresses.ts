@@ -13,7 +13,8 @@ const toNumber = (ip: string) =>
 
 const toText = (address: number) => [24, 16, 8, 0].map((shift) => Math.floor(address / 2 ** shift) % 256).join('.')
 
-function rangeOf(cidr: string): { first: number; size: number } {
+/** Of a block without host bits: its first address as a number, and how many it has. */
+export function rangeOf(cidr: string): { first: number; size: number } {
   const [network, bits] = ipaddr.IPv4.parseCIDR(cidr)
   return { first: toNumber(network.toString()), size: 2 ** (32 - bits) }
 }

@@ -1,6 +1,7 @@
 /** Which blocks VPCs and subnets may have. Source: "VPC CIDR blocks" and "Subnet CIDR blocks" in the Amazon VPC user guide. */
 import ipaddr from 'ipaddr.js'
 import { KilnError } from '../../lib/errors.ts'
+import { rangeOf } from './addresses.ts'
 
 const largest = 16
 const smallest = 28
@@ -8,26 +9,14 @@ const smallest = 28
 /** What never is a VPC's: this network, loopback, link-local, multicast and above. */
 const never = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3']
 
-interface Block {
-  base: number
-  size: number
-}
-
-function blockOf(cidr: string): Block {
-  const [address, prefix] = ipaddr.IPv4.parseCIDR(cidr)
-  const number = address.toByteArray().reduce((sum, byte) => sum * 256 + byte, 0)
-  const size = 2 ** (32 - prefix)
-  return { base: number - (number % size), size }
-}
-
-export function overlap(one: string, other: string): boolean {
-  const [a, b] = [blockOf(one), blockOf(other)]
-  return a.base < b.base + b.size && b.base < a.base + a.size
+function overlap(one: string, other: string): boolean {
+  const [a, b] = [rangeOf(one), rangeOf(other)]
+  return a.first < b.first + b.size && b.first < a.first + a.size
 }
 
 function holds(outer: string, inner: string): boolean {
-  const [a, b] = [blockOf(outer), blockOf(inner)]
-  return a.base <= b.base && b.base + b.size <= a.base + a.size
+  const [a, b] = [rangeOf(outer), rangeOf(inner)]
+  return a.first <= b.first && b.first + b.size <= a.first + a.size
 }
 
 /** The block with its host bits cleared, as EC2 does it. Throws InvalidParameterValue. */
