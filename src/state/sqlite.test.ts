@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync } from 'node:fs'
+import { copyFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Kysely, sql } from 'kysely'
@@ -20,7 +21,10 @@ import { openState } from './state.ts'
 import { usageSuite } from './usage.suite.ts'
 
 let folder: string
+let databaseName: string
+let kills = 0
 beforeEach(() => {
+  databaseName = 'kiln.db'
   folder = mkdtempSync(join(tmpdir(), 'kiln-state-'))
 })
 afterEach(() => rmSync(folder, { recursive: true }))
@@ -29,7 +33,15 @@ const open = () => openState({ sqlitePath: join(folder, 'kiln.db') })
 stateSuite('SQLite', open)
 snapshotUploadSuite('SQLite', open)
 bucketSuite('SQLite', open)
-usageSuite('SQLite', (metering) => openState({ sqlitePath: join(folder, 'kiln.db') }, metering))
+usageSuite('SQLite', {
+  open: (metering) => openState({ sqlitePath: join(folder, databaseName) }, metering),
+  async kill() {
+    // `kill -9` leaves what was written to the files, be it on stable storage or not.
+    const before = databaseName
+    databaseName = `kiln-${++kills}.db`
+    for (const end of ['', '-wal']) await copyFile(join(folder, before + end), join(folder, databaseName + end))
+  },
+})
 
 test('snapshots from before their charges were known are charged for all that they hold', async () => {
   const before = await open()

@@ -1,7 +1,7 @@
 /** What the state promises of usage: days, events and meters come to the same, and to what a plain model says. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { randomInt, seededRandom } from '../lib/random.ts'
-import type { State } from './state.ts'
+import type { Repositories, State } from './state.ts'
 import type { ChargeRules, MeteringOptions } from './usage/metering.ts'
 import type { UsageDay } from './usage/usage.ts'
 import { countedWithin, dayOf, daySeconds } from './usage/usage-time.ts'
@@ -25,10 +25,11 @@ class TestTime {
   /** What the clock says, and how long the host has been up. */
   wallMs = startMs
   upMs = 5000
-  readonly metering: MeteringOptions = {
-    clock: { now: () => this.wallMs },
-    uptime: { bootId: 'boot', uptimeMs: () => this.upMs },
-    rules,
+  #bootId = 1
+  /** For a process that starts now. */
+  metering(): MeteringOptions {
+    const uptime = { bootId: `boot ${this.#bootId}`, uptimeMs: () => this.upMs }
+    return { clock: { now: () => this.wallMs }, uptime, rules }
   }
   pass(ms: number) {
     this.wallMs += ms
@@ -36,6 +37,11 @@ class TestTime {
   }
   set(byMs: number) {
     this.wallMs += byMs
+  }
+  /** The host starts again. */
+  reboot() {
+    this.upMs = 1000
+    this.#bootId += 1
   }
   get nowS() {
     return Math.floor(this.wallMs / 1000)
@@ -84,13 +90,22 @@ class PlainModel {
 
 const hourly = () => 'hour' as const
 
-export function usageSuite(name: string, open: (metering: MeteringOptions) => Promise<State>): void {
+export interface MeteredPlace {
+  open(metering: MeteringOptions): Promise<State>
+  /** What is there now is what is found from now on, as after `kill -9`, whatever the processes of before still do. */
+  kill(): Promise<void>
+}
+
+/** Seeds that share a database. */
+const seedsPerTest = 50
+
+export function usageSuite(name: string, { open, kill }: MeteredPlace): void {
   describe(`usage on ${name}`, () => {
     let time: TestTime
     let state: State
     beforeEach(async () => {
       time = new TestTime()
-      state = await open(time.metering)
+      state = await open(time.metering())
       await state.usage.noteClock()
     })
     afterEach(() => state.close())
@@ -182,9 +197,25 @@ export function usageSuite(name: string, open: (metering: MeteringOptions) => Pr
     })
 
     const seeds = Number(process.env.KILN_SEEDS ?? 60)
-    test(`random lives: ${seeds} seeds`, { timeout: 120_000 + seeds * 500 }, async () => {
-      for (let seed = 1; seed <= seeds; seed++) await liveThrough(seed)
+    const firsts = Array.from({ length: Math.ceil(seeds / seedsPerTest) }, (_, at) => 1 + at * seedsPerTest)
+    test.each(firsts)('random lives from seed %i on', async (first) => {
+      const last = Math.min(seeds, first + seedsPerTest - 1)
+      for (let seed = first; seed <= last; seed++) await liveThrough(seed)
     })
+
+    /** In the middle of a change, which never was therefore. */
+    async function killAndOpen(change: (tx: Repositories) => Promise<void>, meanwhile: () => void) {
+      const killed = state.transaction(async (tx) => {
+        await change(tx)
+        await kill()
+        throw new Error('killed')
+      })
+      await expect(killed).rejects.toThrow('killed')
+      await state.close()
+      meanwhile()
+      state = await open(time.metering())
+      await state.usage.noteClock()
+    }
 
     /** Each begins long after the one before, and however often its clock is set back, it comes to no day of that. */
     async function liveThrough(seed: number) {
@@ -207,7 +238,7 @@ export function usageSuite(name: string, open: (metering: MeteringOptions) => Pr
         const id = `vol-${seed}-${dice(4)}`
         const about = there.get(id)
         const [type, size] = [['box', 'disk', 'rare'][dice(3)]!, 1 + dice(1000)]
-        switch (dice(6)) {
+        switch (dice(7)) {
           case 0:
           case 1:
             if (about) break
@@ -235,6 +266,19 @@ export function usageSuite(name: string, open: (metering: MeteringOptions) => Pr
               there.set(id, { type, size })
               model.set(id, type, size, time.nowS)
             } else await state.usage.noteClock()
+            break
+          case 5:
+            await killAndOpen(
+              async ({ volumes }) => {
+                if (about) await volumes.update(id, { volumeType: type, sizeGib: size })
+                else await volumes.insert(volume(id, { volumeType: type, sizeGib: size }), emptyLayer(id))
+              },
+              () => {
+                pass(waits[dice(waits.length)]! * 1000)
+                if (dice(3) === 0) time.reboot()
+                else if (dice(3) === 0) time.set(-7200_000)
+              },
+            )
             break
           default:
             await state.usage.noteClock()

@@ -156,10 +156,19 @@ const idleLanes = {
 
 const seedBytes = 1024 ** 3
 
+/** What was captured for homes that are opened again. */
+const seeds = new Map<string, PublicImage>()
+
 /** A public image whose blocks were captured from a real disk. */
-async function seedImage(home: Home, { disks }: CloudDeps, blocks: SnapshotBlocks): Promise<PublicImage> {
-  const path = join(home.root, 'seed.qcow2')
+async function seedImage(home: Home, deps: CloudDeps, blocks: SnapshotBlocks): Promise<PublicImage> {
   await blocks.openRegion(seedRegion)
+  const seed = seeds.get(home.root) ?? (await captureSeed(home, deps, blocks))
+  seeds.set(home.root, seed)
+  return seed
+}
+
+async function captureSeed(home: Home, { disks }: CloudDeps, blocks: SnapshotBlocks): Promise<PublicImage> {
+  const path = join(home.root, 'seed.qcow2')
   await disks.createLayer(path, seedBytes, null)
   await run('qemu-io', ['-c', 'write -P 7 0 64k', path])
   const source = await disks.openForReading({ base: null, layers: [path], key: null }, seedBytes)
