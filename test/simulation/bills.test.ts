@@ -14,13 +14,17 @@ const stepsPerLife = 40
 const livesAtOnce = 2
 const waits = [0, 1, 30, 59, 60, 61, 3599, 3600, 3601, 20_000, 86_400, 200_000, 300_000]
 
-test(`${seeds} months at random cost what the model says, to the last fraction`, async () => {
-  let next = firstSeed
-  const lane = async () => {
-    while (next < firstSeed + seeds) await liveMonth(next++)
-  }
-  await Promise.all(Array.from({ length: livesAtOnce }, lane))
-}, 120_000 + seeds * 60_000)
+test(
+  `${seeds} months at random cost what the model says, to the last fraction`,
+  async () => {
+    let next = firstSeed
+    const lane = async () => {
+      while (next < firstSeed + seeds) await liveMonth(next++)
+    }
+    await Promise.all(Array.from({ length: livesAtOnce }, lane))
+  },
+  120_000 + seeds * 60_000,
+)
 
 async function liveMonth(seed: number): Promise<void> {
   const random = seededRandom(seed)
