@@ -23,6 +23,7 @@ export type {
   MachineDriver,
   MachineSpec,
   MachineStatus,
+  Picture,
   ServedBase,
   SharedDisks,
 } from '../machines/driver.ts'

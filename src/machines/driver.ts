@@ -78,6 +78,13 @@ export type MachineStatus =
    */
   | { state: 'shutdown'; pid: number | null; sinceMs: number | null }
 
+/** Red, green and blue, a byte each, row by row from the top. */
+export interface Picture {
+  widthPx: number
+  heightPx: number
+  rgb: Buffer
+}
+
 export interface DiskUsage {
   /** Bytes that the disk's layer files take on the host. */
   localBytes: number
@@ -111,6 +118,11 @@ export interface MachineDriver {
   forget(id: string): Promise<void>
   /** The newest `maxBytes` of serial output, and when the last byte was written (ms); null when there was never any. */
   consoleOutput(id: string, maxBytes: number): Promise<{ text: string; atMs: number } | null>
+  /**
+   * What the machine's screen shows now. With `wake` a key is pressed before, as one does at a screen that went dark.
+   * Null for a machine without a screen; throws when there is no process.
+   */
+  screen(id: string, options: { wake: boolean }): Promise<Picture | null>
   /**
    * Puts a new empty layer (a file made with {@link DiskTools.createLayer}, under the disk's own key) on top of each named
    * disk at one instant, so that all former tops freeze together. Disks that already write to their new layer are left as

@@ -3,6 +3,7 @@
 Usage: lifecycle.py ENDPOINT. Prints a line a step; ends with 1 at the first thing that is not as it should be.
 """
 
+import base64
 import os
 import subprocess
 import sys
@@ -97,7 +98,9 @@ for _ in range(30):
     time.sleep(1)
 assert made == "from user data", made
 guest(here, access, first, "echo kept > note.txt && sync")
-step("user data ran; a file is written")
+screen = base64.b64decode(here.get_console_screenshot(InstanceId=first, WakeUp=True)["ImageData"])
+assert screen.startswith(b"\xff\xd8\xff") and screen.endswith(b"\xff\xd9"), screen[:16]
+step("user data ran; a file is written; the screen is a picture")
 
 here.stop_instances(InstanceIds=[first])
 wait(here, "instance_stopped", InstanceIds=[first])

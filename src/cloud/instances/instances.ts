@@ -10,6 +10,7 @@ import type { CloudDeps, Scope } from '../deps.ts'
 import { fetchRootOperation } from '../instance-store/fetch-operation.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
+import type { MachineDriver, Picture } from '../ports.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { type BootInput, bootKind, bootOperation } from './boot-operation.ts'
 import { checkGroupCount } from './group-count.ts'
@@ -235,6 +236,20 @@ export class Instances {
     return this.#deps.machines.consoleOutput(id, limits.consoleBytes)
   }
 
+  /** What its screen shows; with `wake` a key is pressed before. Only what runs has a screen. */
+  async screen(scope: Scope, id: string, options: { wake: boolean }): Promise<Picture> {
+    const { state } = await this.get(scope, id)
+    if (state !== 'running') {
+      throw new KilnError('IncorrectInstanceState', `The instance '${id}' is not in the 'running' state.`)
+    }
+    const picture = await this.#deps.machines.screen(id, options)
+    if (picture) return picture
+    throw new KilnError(
+      'UnsupportedOperation',
+      `The instance '${id}' has no screen: ${screenless(this.#deps.machines)}.`,
+    )
+  }
+
   /** Changes attributes; some of them only while the instance is stopped, as on EC2. */
   async modify(scope: Scope, id: string, patch: Partial<Instance>, needsStopped?: string): Promise<void> {
     const instance = await this.get(scope, id)
@@ -318,3 +333,8 @@ const notFound = (ids: readonly string[]) =>
       ? `The instance ID '${ids[0]}' does not exist`
       : `The instance IDs '${ids.join(', ')}' do not exist`,
   )
+
+const screenless = ({ kind }: Pick<MachineDriver, 'kind'>) =>
+  kind === 'simulated'
+    ? 'it is simulated'
+    : 'it was started by an older Kiln, and gets one when it is stopped and started'

@@ -2,7 +2,8 @@
  * The argument array of a machine: what hardware an instance has. The same spec always gives the same array.
  *
  * The hardware is EC2's as far as a guest can tell: disks by volume id, the network card in slot 5, SMBIOS of Amazon EC2
- * with a UUID that begins with `ec2` (so that cloud-init's Ec2 data source is found), one serial port, no screen.
+ * with a UUID that begins with `ec2` (so that cloud-init's Ec2 data source is found), one serial port, a screen that nobody sits
+ * at.
  */
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
@@ -28,6 +29,8 @@ export interface MachinePaths {
   pidFile: string
   folder: string
   console: string
+  /** A picture of the screen, while it is taken. */
+  screen: string
   qemuLog: string
 }
 
@@ -39,6 +42,7 @@ export function machinePaths(runDir: string, machinesDir: string, id: string): M
     pidFile: join(runDir, `${id}.pid`),
     folder,
     console: join(folder, 'console.log'),
+    screen: join(folder, 'screen.ppm'),
     qemuLog: join(folder, 'qemu.log'),
   }
 }
@@ -75,6 +79,7 @@ export function machineArguments(spec: MachineSpec, paths: MachinePaths, host: H
       'chardev=qmp,mode=control',
     ],
     ['-chardev', `file,id=console,path=${escaped(paths.console)},append=on`, '-device', 'isa-serial,chardev=console'],
+    ['-device', `VGA,vgamem_mb=${screenMemoryMib},bus=pcie.0,addr=0x2`],
     ...guestAgent(paths),
     ['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-pci,rng=rng,bus=pcie.0,addr=0x4,disable-legacy=on'],
     ...network(spec.nic.mac, spec.nic.attachment),
@@ -97,6 +102,9 @@ function check(spec: MachineSpec): void {
 export function escaped(value: string): string {
   return value.replaceAll(',', ',,')
 }
+
+/** Enough for 1280 by 800 points, and little enough that a picture of all of them is quickly made. */
+const screenMemoryMib = 4
 
 const translationCacheMib = 64
 

@@ -83,6 +83,23 @@ async function machineOnBase(
   return { spec: harness.machine(id, [{ volumeId: rootVolume, slot: 0, chain }]), server, raw, socketPath }
 }
 
+it('shows what is on the screen, and wakes it', async () => {
+  await driver.start(await harness.spec(id))
+  const picture = await waitFor(
+    systemClock,
+    async () => {
+      const now = await driver.screen(id, { wake: true })
+      // The BIOS writes in grey on black.
+      return now?.rgb.includes(0xaa) ? now : undefined
+    },
+    timing,
+  )
+  expect(picture!.rgb).toHaveLength(picture!.widthPx * picture!.heightPx * 3)
+  expect(picture!.rgb.includes(0)).toBe(true)
+  await driver.destroy(id)
+  await expect(driver.screen(id, { wake: false })).rejects.toThrow('has no process')
+})
+
 describe('freeze', () => {
   it('freezes two disks at one instant, and the guest goes on above', async () => {
     const disks = [await harness.disk(rootVolume, 0, {}), await harness.disk(dataVolume, 1, {})]

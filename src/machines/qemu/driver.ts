@@ -94,6 +94,7 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Mach
       machines.delete(id)
     },
     consoleOutput: async (id, maxBytes) => machine(id).consoleOutput(maxBytes),
+    screen: async (id, options) => machine(id).screen(options),
     freeze: async (id, tops, options = { quiesce: false }) => machine(id).freeze(tops, options),
     plugDisk: async (id, disk) => machine(id).plugDisk(disk),
     unplugDisk: async (id, volumeId, options) => machine(id).unplugDisk(volumeId, options),

@@ -10,7 +10,7 @@ import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { isAlive, type ProcessRef, signalProcess, startDetached } from '../../lib/programs.ts'
 import { readConsole, trimConsole } from '../console-file.ts'
-import type { DiskLimits, MachineDisk, MachineSpec, MachineStatus } from '../driver.ts'
+import type { DiskLimits, MachineDisk, MachineSpec, MachineStatus, Picture } from '../driver.ts'
 import { qemuProgram } from './accelerator.ts'
 import { type HostFacts, type MachinePaths, machineArguments } from './argv.ts'
 import { explained, inheritedSecrets, secretsOf } from './disk-secrets.ts'
@@ -20,6 +20,7 @@ import { runState, statusOf } from './machine-status.ts'
 import { processesWith, processWith } from './process-table.ts'
 import { QmpConnection } from './qmp.ts'
 import { QuietGuest } from './quiet-guest.ts'
+import { takePicture } from './screen.ts'
 
 /** What a machine needs of its driver. */
 export interface MachineContext {
@@ -136,6 +137,12 @@ export class QemuMachine {
 
   consoleOutput(maxBytes: number): Promise<{ text: string; atMs: number } | null> {
     return readConsole(this.paths.console, maxBytes)
+  }
+
+  screen(options: { wake: boolean }): Promise<Picture | null> {
+    return this.#serially(async () =>
+      takePicture(await this.#connectionTo('look at its screen'), this.paths.screen, options),
+    )
   }
 
   freeze(

@@ -213,6 +213,10 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
         await rm(join(machinesDir, folderOf(id)), { recursive: true, force: true })
       }),
     consoleOutput: async (id, maxBytes) => readConsole(consolePath(id), maxBytes),
+    screen: async (id) => {
+      await running(id, 'look at its screen')
+      return null
+    },
     freeze: (id, tops) =>
       serially(id, async () => {
         const machine = await running(id, 'freeze its disks')

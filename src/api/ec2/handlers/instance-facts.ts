@@ -1,5 +1,7 @@
 /** Small things that are asked of an instance, or set on it. */
+import { encode } from 'jpeg-js'
 import type { Cloud } from '../../../cloud/cloud.ts'
+import type { Picture } from '../../../cloud/ports.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers, RequestContext } from '../handler.ts'
 import { readId, readIds } from '../shared/ids.ts'
@@ -20,6 +22,12 @@ export const instanceFactHandlers = {
     return { InstanceId: instance.id, Timestamp: new Date(instance.launchedAt), PasswordData: '' }
   },
 
+  async GetConsoleScreenshot(input, context) {
+    const id = readId('instance', input.InstanceId!)
+    const picture = await context.cloud.instances.screen(scopeOf(context), id, { wake: input.WakeUp ?? false })
+    return { InstanceId: id, ImageData: jpegOf(picture).toString('base64') }
+  },
+
   async MonitorInstances(input, context) {
     return setMonitoring(context, input.InstanceIds, true)
   },
@@ -37,4 +45,12 @@ async function setMonitoring(context: Context, given: readonly string[] | undefi
   await context.cloud.instances.setMonitoring(scope, ids, isOn)
   const state = isOn ? ('pending' as const) : ('disabling' as const)
   return { InstanceMonitorings: ids.map((id) => ({ InstanceId: id, Monitoring: { State: state } })) }
+}
+
+const jpegQuality = 75
+
+function jpegOf({ widthPx, heightPx, rgb }: Picture): Buffer {
+  const data = Buffer.alloc(widthPx * heightPx * 4, 255)
+  for (let from = 0, to = 0; from < rgb.length; from += 3, to += 4) rgb.copy(data, to, from, from + 3)
+  return encode({ width: widthPx, height: heightPx, data }, jpegQuality).data
 }
