@@ -16,6 +16,7 @@ type Action =
   | 'ExportImage'
   | 'CreateLaunchTemplate'
   | 'CreateLaunchTemplateVersion'
+  | 'CreateNetworkAcl'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

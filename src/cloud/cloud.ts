@@ -34,8 +34,10 @@ import { Costs } from './metering/costs.ts'
 import { ImageCosts } from './metering/image-costs.ts'
 import { InstanceComparisons } from './metering/instance-comparisons.ts'
 import { Metering } from './metering/metering.ts'
+import { DhcpOptions } from './network/dhcp-options.ts'
 import { ElasticAddresses } from './network/elastic-addresses.ts'
 import { InternetGateways } from './network/internet-gateways.ts'
+import { NetworkAcls } from './network/network-acls.ts'
 import { RouteTables } from './network/route-tables.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Subnets } from './network/subnets.ts'
@@ -109,6 +111,8 @@ export interface Cloud {
   readonly subnets: Subnets
   readonly internetGateways: InternetGateways
   readonly routeTables: RouteTables
+  readonly networkAcls: NetworkAcls
+  readonly dhcpOptions: DhcpOptions
   readonly securityGroups: SecurityGroups
   readonly elasticAddresses: ElasticAddresses
   readonly keyPairs: KeyPairs
@@ -280,6 +284,8 @@ export function createCloud(
     subnets: new Subnets(deps),
     internetGateways: new InternetGateways(deps),
     routeTables: new RouteTables(deps),
+    networkAcls: new NetworkAcls(deps),
+    dhcpOptions: new DhcpOptions(deps),
     securityGroups: new SecurityGroups(deps),
     elasticAddresses: new ElasticAddresses(deps),
     keyPairs: new KeyPairs(deps),

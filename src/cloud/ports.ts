@@ -27,5 +27,14 @@ export type {
   ServedBase,
   SharedDisks,
 } from '../machines/driver.ts'
-export type { NetworkDriver, NetworkProbe, NicPlan, TrafficRule, VpcPlan } from '../network/driver.ts'
+export type {
+  BorderRule,
+  DhcpPlan,
+  NetworkDriver,
+  NetworkProbe,
+  NicPlan,
+  SubnetBorder,
+  TrafficRule,
+  VpcPlan,
+} from '../network/driver.ts'
 export type { ContentStore } from '../objects/store.ts'

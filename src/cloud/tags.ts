@@ -8,6 +8,15 @@ import type { Repositories } from '../state/state.ts'
 import type { Tag, TagRow } from '../state/tags.ts'
 import type { CloudDeps, Scope } from './deps.ts'
 import { checkMetadataTags } from './instances/metadata-tags.ts'
+import {
+  dhcpOptionsNotFound,
+  interfaceNotFound,
+  internetGatewayNotFound,
+  networkAclNotFound,
+  routeTableNotFound,
+  subnetNotFound,
+  vpcNotFound,
+} from './network/not-found.ts'
 
 /** What can be tagged: EC2's name of the type, how to find one that the account may tag, and the error if there is none. */
 interface Taggable {
@@ -53,12 +62,12 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
   vpc: {
     type: 'vpc',
     exists: async (state, scope, id) => owned(await state.networks.vpc(id), scope),
-    notFound: (id) => new KilnError('InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`),
+    notFound: vpcNotFound,
   },
   subnet: {
     type: 'subnet',
     exists: async (state, scope, id) => owned(await state.networks.subnet(id), scope),
-    notFound: (id) => new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${id}' does not exist`),
+    notFound: subnetNotFound,
   },
   securityGroup: {
     type: 'security-group',
@@ -76,8 +85,7 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     type: 'network-interface',
     exists: async (state, scope, id) =>
       (await state.networks.listInterfaces(scope.region, { ...scope, ids: [id] })).items.length > 0,
-    notFound: (id) =>
-      new KilnError('InvalidNetworkInterfaceID.NotFound', `The networkInterface ID '${id}' does not exist`),
+    notFound: interfaceNotFound,
   },
   elasticAddress: {
     type: 'elastic-ip',
@@ -87,13 +95,22 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
   internetGateway: {
     type: 'internet-gateway',
     exists: async (state, scope, id) => owned(await state.routing.gateway(id), scope),
-    notFound: (id) =>
-      new KilnError('InvalidInternetGatewayID.NotFound', `The internetGateway ID '${id}' does not exist`),
+    notFound: internetGatewayNotFound,
   },
   routeTable: {
     type: 'route-table',
     exists: async (state, scope, id) => owned(await state.routing.table(id), scope),
-    notFound: (id) => new KilnError('InvalidRouteTableID.NotFound', `The routeTable ID '${id}' does not exist`),
+    notFound: routeTableNotFound,
+  },
+  networkAcl: {
+    type: 'network-acl',
+    exists: async (state, scope, id) => owned(await state.networkAcls.get(id), scope),
+    notFound: networkAclNotFound,
+  },
+  dhcpOptions: {
+    type: 'dhcp-options',
+    exists: async (state, scope, id) => owned(await state.dhcpOptions.get(id), scope),
+    notFound: dhcpOptionsNotFound,
   },
   replaceRootVolumeTask: {
     type: 'replace-root-volume-task',

@@ -22,6 +22,7 @@ export const idPrefixes = {
   routeTable: 'rtb',
   routeTableAssociation: 'rtbassoc',
   networkAcl: 'acl',
+  networkAclAssociation: 'aclassoc',
   dhcpOptions: 'dopt',
   replaceRootVolumeTask: 'replacevol',
   fastSnapshotRestore: 'fsr',

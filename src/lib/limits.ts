@@ -117,6 +117,11 @@ export const limits = {
   subnetsPerVpc: 200,
   routeTablesPerVpc: 200,
   routesPerTable: 50,
+  networkAclsPerVpc: 200,
+  /** In each direction. */
+  entriesPerNetworkAcl: 40,
+  /** Of an account in a region. */
+  dhcpOptionSets: 100,
   /** Public addresses that an account keeps in a region. */
   elasticAddresses: 256,
   securityGroupsPerVpc: 2500,

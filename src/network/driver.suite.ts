@@ -1,7 +1,7 @@
 /** What every network driver does. A driver's own tests adopt it with a harness that makes fresh drivers in one home. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { addressNumber } from './addresses.ts'
-import type { NetworkDriver, NicPlan, TrafficRule, VpcPlan } from './driver.ts'
+import type { DhcpPlan, NetworkDriver, NicPlan, TrafficRule, VpcPlan } from './driver.ts'
 
 export interface NetworkHarness {
   /** A driver as a newly started daemon would make it: called again, it finds the same home. */
@@ -37,8 +37,14 @@ export function nicPlan(
   }
 }
 
-export function vpcPlan(nics: readonly NicPlan[], id = 'vpc-0123456789abcdef0'): VpcPlan {
-  return { id, region: 'eu-west-1', cidr: '172.31.0.0/16', nics }
+export const vpcDhcp: DhcpPlan = {
+  domainName: 'eu-west-1.compute.internal',
+  nameServers: ['resolver'],
+  ...{ ntpServers: [], netbiosNameServers: [], netbiosNodeType: null },
+}
+
+export function vpcPlan(nics: readonly NicPlan[], id = 'vpc-0123456789abcdef0', more: Partial<VpcPlan> = {}): VpcPlan {
+  return { id, cidr: '172.31.0.0/16', dhcp: vpcDhcp, borders: [], nics, ...more }
 }
 
 function hexByte(number: number): string {

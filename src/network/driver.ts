@@ -16,6 +16,32 @@ export interface TrafficRule {
   peers: readonly string[]
 }
 
+/** One entry of a network ACL; the first that matches a packet decides. */
+export interface BorderRule extends TrafficRule {
+  verdict: 'allow' | 'deny'
+}
+
+/**
+ * What crosses the border of a subnet: every packet is judged, answers too, and what no rule speaks of does not pass.
+ * Metadata, DHCP and the VPC's resolver are within it. Source: "Control subnet traffic with network access control lists"
+ * in the Amazon VPC user guide.
+ */
+export interface SubnetBorder {
+  cidr: string
+  ingress: readonly BorderRule[]
+  egress: readonly BorderRule[]
+}
+
+/** What guests are told at their next lease. */
+export interface DhcpPlan {
+  domainName: string | null
+  /** IPv4 addresses; `resolver` is the VPC's own. */
+  nameServers: readonly string[]
+  ntpServers: readonly string[]
+  netbiosNameServers: readonly string[]
+  netbiosNodeType: number | null
+}
+
 export interface NicPlan {
   /** `eni-…` */
   id: string
@@ -41,8 +67,10 @@ export interface NicPlan {
 export interface VpcPlan {
   /** `vpc-…` */
   id: string
-  region: string
   cidr: string
+  dhcp: DhcpPlan
+  /** Subnets that do not let everything through. */
+  borders: readonly SubnetBorder[]
   nics: readonly NicPlan[]
 }
 

@@ -1,11 +1,13 @@
 import { describe, expect, it } from 'vitest'
-import type { TrafficRule } from './driver.ts'
+import type { BorderRule, TrafficRule } from './driver.ts'
 import { publicPorts, wellKnownPorts, widestListedRange } from './public-ports.ts'
+
+const anyone = ['0.0.0.0/0']
 
 const rule = (
   fromPort: number,
   toPort: number,
-  peers = ['0.0.0.0/0'],
+  peers = anyone,
   protocol: TrafficRule['protocol'] = 'tcp',
 ): TrafficRule => ({
   protocol,
@@ -40,5 +42,31 @@ describe('the ports of a public address', () => {
     const asked = [22, 80, 443, 3000, 3306, 5432, 5900, 6379, 8000, 8080, 8443, 9000]
     expect(wellKnownPorts).toEqual(expect.arrayContaining(asked))
     expect([...wellKnownPorts].sort((one, other) => one - other)).toEqual(wellKnownPorts)
+  })
+
+  describe('behind a border', () => {
+    const border = (ingress: BorderRule[], egress: BorderRule[]) => ({ cidr: '10.0.0.0/24', ingress, egress })
+    const judged = (verdict: BorderRule['verdict'], about: TrafficRule): BorderRule => ({ ...about, verdict })
+    const [all, none] = (['allow', 'deny'] as const).map((verdict) => judged(verdict, rule(-1, -1, anyone, 'all')))
+    const ingress = [rule(22, 22), rule(80, 80)]
+
+    it.each<[string, BorderRule[], BorderRule[], readonly number[]]>([
+      ['that lets all through: all', [all!, none!], [all!, none!], [22, 80]],
+      ['that lets nothing in: none', [none!], [all!], []],
+      ['that lets no answers out: none', [all!], [none!], []],
+      ['that denies a port: the others', [judged('deny', rule(22, 22)), all!], [all!], [80]],
+      ['that denies it to others: all', [judged('deny', rule(22, 22, ['10.0.0.0/8'])), all!], [all!], [22, 80]],
+      ['that allows it first: the first counts', [judged('allow', rule(22, 22)), none!, all!], [all!], [22]],
+      [
+        'that lets answers out to the ports of clients: all',
+        [all!],
+        [judged('allow', rule(1024, 65_535)), none!],
+        [22, 80],
+      ],
+      ['that lets some of them out only: none', [all!], [judged('allow', rule(1024, 50_000)), none!], []],
+      ['that lets all but one out: none', [all!], [judged('deny', rule(40_000, 40_000)), all!], []],
+    ])('%s', (_, inward, outward, ports) => {
+      expect(publicPorts({ ingress }, border(inward, outward))).toEqual(ports)
+    })
   })
 })

@@ -2,12 +2,12 @@
  * Which TCP ports of a guest its public address offers on this host.
  *
  * A public address is a loopback address, so its clients are seen as 127.0.0.1: a port is offered when an ingress rule
- * admits that peer (0.0.0.0/0 does). Every offered port is a listening socket of the daemon; a rule over more than
+ * admits that peer (0.0.0.0/0 does), and the border of its subnet lets the client in and the answers out. Every offered port is a listening socket of the daemon; a rule over more than
  * {@link widestListedRange} ports therefore offers only the {@link wellKnownPorts} within it.
  * UDP is not offered on public addresses: the namespace carries it between guests only.
  */
 import { contains, ipv4Peers, parseCidr } from './addresses.ts'
-import type { NicPlan, TrafficRule } from './driver.ts'
+import type { BorderRule, NicPlan, SubnetBorder, TrafficRule } from './driver.ts'
 
 export const widestListedRange = 64
 
@@ -21,14 +21,43 @@ export const wellKnownPorts: readonly number[] = [
 
 const client = parseCidr('127.0.0.1/32')
 
+/** The ports that clients on Linux answer from: what its kernel takes unless it is told otherwise. */
+const clientPorts = { from: 32_768, to: 60_999 }
+
+/** The border of the subnet that an interface lies in; undefined for one that lets everything through. */
+export function borderOf(
+  borders: readonly SubnetBorder[],
+  { subnetCidr }: Pick<NicPlan, 'subnetCidr'>,
+): SubnetBorder | undefined {
+  return borders.find(({ cidr }) => cidr === subnetCidr)
+}
+
 /** The offered ports of an interface, ascending. */
-export function publicPorts(nic: Pick<NicPlan, 'ingress'>): number[] {
+export function publicPorts(nic: Pick<NicPlan, 'ingress'>, border?: SubnetBorder): number[] {
+  if (border && !admitsAll(border.egress, clientPorts)) return []
   const ports = new Set<number>()
   for (const rule of nic.ingress) {
     if (!ipv4Peers(rule.peers).some((peer) => contains(peer, client))) continue
     for (const port of offeredBy(rule)) ports.add(port)
   }
-  return [...ports].sort((one, other) => one - other)
+  const offered = border ? [...ports].filter((port) => admits(border.ingress, port)) : [...ports]
+  return offered.sort((one, other) => one - other)
+}
+
+/** Whether the first rule that speaks of that TCP port of the client, or for it, lets it pass. */
+function admits(rules: readonly BorderRule[], port: number): boolean {
+  return rules.find((rule) => concerns(rule, port))?.verdict === 'allow'
+}
+
+/** Nothing changes but where a range begins, or has just ended. */
+function admitsAll(rules: readonly BorderRule[], { from, to }: { from: number; to: number }): boolean {
+  const edges = rules.flatMap(({ fromPort, toPort }) => [fromPort, toPort + 1])
+  return [from, ...edges.filter((port) => port > from && port <= to)].every((port) => admits(rules, port))
+}
+
+function concerns({ protocol, fromPort, toPort, peers }: BorderRule, port: number): boolean {
+  if (!ipv4Peers(peers).some((peer) => contains(peer, client))) return false
+  return protocol === 'all' || ((protocol === 'tcp' || protocol === 6) && fromPort <= port && port <= toPort)
 }
 
 function offeredBy(rule: TrafficRule): readonly number[] {

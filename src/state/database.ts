@@ -22,6 +22,7 @@ import * as accountSettings from './migrations/0019-account-settings.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as pulledImages from './migrations/0021-pulled-images.ts'
 import * as vpcs from './migrations/0022-vpcs.ts'
+import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -50,6 +51,7 @@ const migrations: Record<string, Migration> = {
   '0019-account-settings': accountSettings,
   '0021-pulled-images': pulledImages,
   '0022-vpcs': vpcs,
+  '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
 }
 
 export function openDatabase(dialect: Dialect): Db {

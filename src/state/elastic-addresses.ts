@@ -2,7 +2,7 @@
 import { type Insertable, type Selectable, sql } from 'kysely'
 import type { Db } from './database.ts'
 import { absent, constants, type FilterRule, type FilterRules } from './filters.ts'
-import { type ListRequest, listPage, type Page } from './listing.ts'
+import { byCreation, type ListRequest, listPage, type Page } from './listing.ts'
 import type { ElasticAddressesTable, NetworkInterfacesTable } from './schema/networks.ts'
 
 export type ElasticAddress = Selectable<ElasticAddressesTable>
@@ -102,6 +102,6 @@ export class ElasticAddressRepository {
       .where('elasticAddresses.region', '=', region)
     if (request.publicIps) query = query.where('elasticAddresses.publicIp', 'in', [...request.publicIps])
     const order = { time: 'elasticAddresses.createdAt', id: 'elasticAddresses.id' }
-    return listPage(query, filters, order, request, (row) => ({ time: row.createdAt, id: row.id }))
+    return listPage(query, filters, order, request, byCreation)
   }
 }

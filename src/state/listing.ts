@@ -25,6 +25,9 @@ export interface Page<T> {
   next: string | null
 }
 
+/** The cursor of what is listed in the order in which it was made. */
+export const byCreation = (row: { createdAt: number; id: string }) => ({ time: row.createdAt, id: row.id })
+
 // biome-ignore lint/suspicious/noExplicitAny: see Builder.
 type AnySelect<O> = SelectQueryBuilder<Database, any, O>
 

@@ -2,7 +2,7 @@
 import type { Insertable, Selectable } from 'kysely'
 import { insertRows } from './bulk.ts'
 import type { Db } from './database.ts'
-import { type ListRequest, listPage, type Page } from './listing.ts'
+import { byCreation, type ListRequest, listPage, type Page } from './listing.ts'
 import {
   networkInterfaceFilters,
   securityGroupFilters,
@@ -23,8 +23,6 @@ export type Subnet = Selectable<SubnetsTable>
 export type SecurityGroup = Selectable<SecurityGroupsTable>
 export type SecurityGroupRule = Selectable<SecurityGroupRulesTable>
 export type NetworkInterface = Selectable<NetworkInterfacesTable>
-
-const byCreation = (row: { createdAt: number; id: string }) => ({ time: row.createdAt, id: row.id })
 
 export class NetworkRepository {
   readonly #db: Db
@@ -49,6 +47,15 @@ export class NetworkRepository {
 
   vpc(id: string): Promise<Vpc | undefined> {
     return this.#db.selectFrom('vpcs').selectAll().where('id', '=', id).executeTakeFirst()
+  }
+
+  async vpcs(ids: readonly string[]): Promise<Vpc[]> {
+    if (ids.length === 0) return []
+    return await this.#db
+      .selectFrom('vpcs')
+      .selectAll()
+      .where('id', 'in', [...ids])
+      .execute()
   }
 
   listVpcs(region: string, request: ListRequest): Promise<Page<Vpc>> {
@@ -76,6 +83,10 @@ export class NetworkRepository {
       .where('region', '=', region)
       .executeTakeFirstOrThrow()
     return Number(row.count)
+  }
+
+  async vpcsWithDhcpOptions(dhcpOptionsId: string): Promise<Vpc[]> {
+    return await this.#db.selectFrom('vpcs').selectAll().where('dhcpOptionsId', '=', dhcpOptionsId).execute()
   }
 
   subnetsOf(vpcId: string): Promise<Subnet[]> {

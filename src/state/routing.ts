@@ -1,6 +1,8 @@
 /** How packets leave VPCs: internet gateways, route tables, and which subnets follow which. */
 import type { Insertable, Selectable } from 'kysely'
 import type { Db } from './database.ts'
+import { byCreation, type ListRequest, listPage, type Page } from './listing.ts'
+import { internetGatewayFilters, routeTableFilters } from './routing-filters.ts'
 import type {
   InternetGatewaysTable,
   RoutesTable,
@@ -29,19 +31,37 @@ export class RoutingRepository {
     return this.#db.selectFrom('internetGateways').selectAll().where('id', '=', id).executeTakeFirst()
   }
 
+  async gatewaysOf(vpcIds: readonly string[]): Promise<InternetGateway[]> {
+    if (vpcIds.length === 0) return []
+    return await this.#db
+      .selectFrom('internetGateways')
+      .selectAll()
+      .where('vpcId', 'in', [...vpcIds])
+      .execute()
+  }
+
   gatewayOf(vpcId: string): Promise<InternetGateway | undefined> {
     return this.#db.selectFrom('internetGateways').selectAll().where('vpcId', '=', vpcId).executeTakeFirst()
   }
 
-  gateways(accountId: string, region: string): Promise<InternetGateway[]> {
-    return this.#db
+  listGateways(region: string, request: ListRequest): Promise<Page<InternetGateway>> {
+    const query = this.#db
       .selectFrom('internetGateways')
       .selectAll()
+      .where('internetGateways.accountId', '=', request.accountId)
+      .where('internetGateways.region', '=', region)
+    const order = { time: 'internetGateways.createdAt', id: 'internetGateways.id' }
+    return listPage(query, internetGatewayFilters, order, request, byCreation)
+  }
+
+  async countGateways(accountId: string, region: string): Promise<number> {
+    const row = await this.#db
+      .selectFrom('internetGateways')
+      .select((eb) => eb.fn.countAll<number | string>().as('count'))
       .where('accountId', '=', accountId)
       .where('region', '=', region)
-      .orderBy('createdAt')
-      .orderBy('id')
-      .execute()
+      .executeTakeFirstOrThrow()
+    return Number(row.count)
   }
 
   async attachGateway(id: string, vpcId: string | null): Promise<void> {
@@ -60,15 +80,14 @@ export class RoutingRepository {
     return this.#db.selectFrom('routeTables').selectAll().where('id', '=', id).executeTakeFirst()
   }
 
-  tables(accountId: string, region: string): Promise<RouteTable[]> {
-    return this.#db
+  listTables(region: string, request: ListRequest): Promise<Page<RouteTable>> {
+    const query = this.#db
       .selectFrom('routeTables')
       .selectAll()
-      .where('accountId', '=', accountId)
-      .where('region', '=', region)
-      .orderBy('createdAt')
-      .orderBy('id')
-      .execute()
+      .where('routeTables.accountId', '=', request.accountId)
+      .where('routeTables.region', '=', region)
+    const order = { time: 'routeTables.createdAt', id: 'routeTables.id' }
+    return listPage(query, routeTableFilters, order, request, byCreation)
   }
 
   tablesOf(vpcId: string): Promise<RouteTable[]> {

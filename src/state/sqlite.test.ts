@@ -8,10 +8,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { isDiskFull } from '../lib/errors.ts'
 import { bucketSuite } from './buckets.suite.ts'
 import { openDatabase } from './database.ts'
+import { DhcpOptionsRepository } from './dhcp-options.ts'
 import { lockHome } from './home-lock.ts'
 import { up as first } from './migrations/0001-first.ts'
 import { up as addSnapshotCharges } from './migrations/0015-snapshot-charges.ts'
 import { up as ownVpcs } from './migrations/0022-vpcs.ts'
+import { up as ownAcls } from './migrations/0024-acls-and-dhcp-options.ts'
+import { NetworkAclRepository } from './network-acls.ts'
 import { RoutingRepository } from './routing.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { snapshot } from './snapshots.suite.ts'
@@ -113,15 +116,7 @@ test('one process holds the lock of a home', () => {
 test('VPCs from before have the gateway and the route table that they had, as rows of their own', async () => {
   const db = openDatabase(sqliteDialect(join(folder, 'old.db')))
   await first(db)
-  const vpc = {
-    ...{ id: 'vpc-0123456789abcdef0', accountId: '000000000001', region: 'eu-west-1', cidr: '172.31.0.0/16' },
-    ...{ isDefault: 1, dhcpOptionsId: 'dopt-1', networkAclId: 'acl-1', createdAt: 5 },
-    ...{ internetGatewayId: 'igw-1', mainRouteTableId: 'rtb-1' },
-  }
-  await db
-    .insertInto('vpcs')
-    .values(vpc as never)
-    .execute()
+  const vpc = await insertOldVpc(db)
   await ownVpcs(db)
   const routing = new RoutingRepository(db)
   expect(await routing.gatewayOf(vpc.id)).toMatchObject({ id: 'igw-1', accountId: '000000000001', createdAt: 5 })
@@ -137,3 +132,56 @@ test('VPCs from before have the gateway and the route table that they had, as ro
   expect(row).not.toHaveProperty('internetGatewayId')
   await db.destroy()
 })
+
+test('VPCs from before have the network ACL and the DHCP options that they had, as rows of their own', async () => {
+  const db = openDatabase(sqliteDialect(join(folder, 'old.db')))
+  await first(db)
+  const vpc = await insertOldVpc(db)
+  const place = { accountId: vpc.accountId, region: vpc.region, vpcId: vpc.id, zone: 'eu-west-1a', createdAt: 6 }
+  const subnet = {
+    ...place,
+    id: 'subnet-0123456789abcdef0',
+    cidr: '172.31.0.0/20',
+    isDefault: 1,
+    mapPublicIp: 1,
+  } as const
+  await db.insertInto('subnets').values(subnet).execute()
+  await ownVpcs(db)
+  await ownAcls(db)
+  const acls = new NetworkAclRepository(db)
+  expect(await acls.ofVpc(vpc.id)).toMatchObject([
+    { id: 'acl-1', isDefault: 1, accountId: vpc.accountId, createdAt: 5 },
+  ])
+  expect(await acls.associationsOf(['acl-1'])).toEqual([
+    { id: 'aclassoc-0123456789abcdef0', networkAclId: 'acl-1', vpcId: vpc.id, subnetId: subnet.id },
+  ])
+  const entries = (await acls.entriesOf(['acl-1'])).map((entry) => [entry.isEgress, entry.ruleNumber, entry.action])
+  expect(entries).toEqual([
+    [1, 100, 'allow'],
+    [1, 32_767, 'deny'],
+    [0, 100, 'allow'],
+    [0, 32_767, 'deny'],
+  ])
+  const dhcpOptions = new DhcpOptionsRepository(db)
+  expect(await dhcpOptions.defaultOf(vpc.accountId, vpc.region)).toMatchObject({ id: 'dopt-1', createdAt: 5 })
+  expect((await dhcpOptions.valuesOf(['dopt-1'])).map(({ key, value }) => [key, value])).toEqual([
+    ['domain-name', 'eu-west-1.compute.internal'],
+    ['domain-name-servers', 'AmazonProvidedDNS'],
+  ])
+  expect(await db.selectFrom('vpcs').selectAll().executeTakeFirstOrThrow()).not.toHaveProperty('networkAclId')
+  await db.destroy()
+})
+
+/** A VPC as the first schema had them. */
+async function insertOldVpc(db: ReturnType<typeof openDatabase>) {
+  const vpc = {
+    ...{ id: 'vpc-0123456789abcdef0', accountId: '000000000001', region: 'eu-west-1', cidr: '172.31.0.0/16' },
+    ...{ isDefault: 1, dhcpOptionsId: 'dopt-1', networkAclId: 'acl-1', createdAt: 5 },
+    ...{ internetGatewayId: 'igw-1', mainRouteTableId: 'rtb-1' },
+  }
+  await db
+    .insertInto('vpcs')
+    .values(vpc as never)
+    .execute()
+  return vpc
+}

@@ -6,6 +6,7 @@ import { BudgetRepository } from './budgets.ts'
 import { BundleTaskRepository } from './bundle-tasks.ts'
 import { ClientTokenRepository } from './client-tokens.ts'
 import { type Db, inTransaction, migrate, openDatabase } from './database.ts'
+import { DhcpOptionsRepository } from './dhcp-options.ts'
 import { ElasticAddressRepository } from './elastic-addresses.ts'
 import { EncryptionRepository } from './encryption.ts'
 import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
@@ -15,6 +16,7 @@ import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
 import { LaunchTemplateRepository } from './launch-templates.ts'
 import { MultipartUploadRepository } from './multipart-uploads.ts'
+import { NetworkAclRepository } from './network-acls.ts'
 import { NetworkRepository } from './networks.ts'
 import { ObjectRepository } from './objects.ts'
 import { OperationRepository } from './operations.ts'
@@ -54,6 +56,8 @@ export interface Repositories {
   readonly settings: SettingsRepository
   readonly accountSettings: AccountSettingsRepository
   readonly networks: NetworkRepository
+  readonly networkAcls: NetworkAclRepository
+  readonly dhcpOptions: DhcpOptionsRepository
   readonly elasticAddresses: ElasticAddressRepository
   readonly routing: RoutingRepository
   readonly keyPairs: KeyPairRepository
@@ -144,6 +148,8 @@ function plainRepositories(db: Db): Repositories {
     settings: new SettingsRepository(db),
     accountSettings: new AccountSettingsRepository(db),
     networks: new NetworkRepository(db),
+    networkAcls: new NetworkAclRepository(db),
+    dhcpOptions: new DhcpOptionsRepository(db),
     elasticAddresses: new ElasticAddressRepository(db),
     routing: new RoutingRepository(db),
     keyPairs: new KeyPairRepository(db),

@@ -2,12 +2,14 @@
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
+import type { Page } from '../../state/listing.ts'
 import type { InternetGateway } from '../../state/routing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { type ListOf, listExisting, owned } from './existing.ts'
+import { dependency, internetGatewayNotFound, vpcNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
-import { dependency } from './vpcs.ts'
 
 export class InternetGateways {
   readonly #deps: CloudDeps
@@ -20,7 +22,7 @@ export class InternetGateways {
   async create(scope: Scope, tags: readonly Tag[]): Promise<InternetGateway> {
     const { state, random, clock } = this.#deps
     return await state.transaction(async (tx) => {
-      if ((await tx.routing.gateways(scope.accountId, scope.region)).length >= limits.vpcs) {
+      if ((await tx.routing.countGateways(scope.accountId, scope.region)) >= limits.vpcs) {
         throw new KilnError('InternetGatewayLimitExceeded', 'The maximum number of internet gateways has been reached.')
       }
       const row = { ...scope, id: newId('internetGateway', random), vpcId: null, createdAt: clock.now() }
@@ -30,18 +32,18 @@ export class InternetGateways {
     })
   }
 
-  list({ accountId, region }: Scope): Promise<InternetGateway[]> {
-    return this.#deps.state.routing.gateways(accountId, region)
+  /** Throws InvalidInternetGatewayID.NotFound. */
+  list({ accountId, region }: Scope, request: ListOf): Promise<Page<InternetGateway>> {
+    const { routing } = this.#deps.state
+    const list = (what: ListOf) => routing.listGateways(region, { ...what, accountId })
+    return listExisting(list, request, internetGatewayNotFound)
   }
 
   /** Throws Resource.AlreadyAssociated when it or the VPC has another. */
   async attach(scope: Scope, id: string, vpcId: string): Promise<void> {
     await this.#deps.state.transaction(async (tx) => {
       const gateway = await ownedGateway(tx, scope, id)
-      const vpc = await tx.networks.vpc(vpcId)
-      if (vpc?.accountId !== scope.accountId || vpc.region !== scope.region) {
-        throw new KilnError('InvalidVpcID.NotFound', `The vpc ID '${vpcId}' does not exist`)
-      }
+      owned(await tx.networks.vpc(vpcId), scope, () => vpcNotFound(vpcId))
       if (gateway.vpcId !== null) {
         throw new KilnError(
           'Resource.AlreadyAssociated',
@@ -89,8 +91,6 @@ export class InternetGateways {
   }
 }
 
-async function ownedGateway(tx: Repositories, { accountId, region }: Scope, id: string): Promise<InternetGateway> {
-  const gateway = await tx.routing.gateway(id)
-  if (gateway?.accountId === accountId && gateway.region === region) return gateway
-  throw new KilnError('InvalidInternetGatewayID.NotFound', `The internetGateway ID '${id}' does not exist`)
+async function ownedGateway(tx: Repositories, scope: Scope, id: string): Promise<InternetGateway> {
+  return owned(await tx.routing.gateway(id), scope, () => internetGatewayNotFound(id))
 }

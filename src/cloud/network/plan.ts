@@ -4,8 +4,11 @@ import type { NetworkInterface, SecurityGroupRule } from '../../state/networks.t
 import type { InstanceState } from '../../state/schema.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
-import type { NicPlan, TrafficRule, VpcPlan } from '../ports.ts'
+import type { NicPlan, SubnetBorder, TrafficRule, VpcPlan } from '../ports.ts'
 import { privateDnsName } from './addresses.ts'
+import { dhcpPlanOf } from './dhcp-configurations.ts'
+import { configurationsOf } from './dhcp-options.ts'
+import { borderRules, isOpen } from './network-acl-entries.ts'
 
 /** In these states an instance's interface exists on the host. */
 const onHost: ReadonlySet<InstanceState> = new Set(['pending', 'running', 'stopping', 'shutting-down'])
@@ -48,7 +51,13 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
       egress: own.filter((rule) => rule.isEgress === 1).flatMap((rule) => resolveRule(rule, addresses)),
     }
   }
-  return { id: vpc.id, region: vpc.region, cidr: vpc.cidr, nics: nics.map(planOf) }
+  const configurations = await configurationsOf(state, [{ id: vpc.dhcpOptionsId }])
+  return {
+    ...{ id: vpc.id, cidr: vpc.cidr },
+    dhcp: dhcpPlanOf(configurations(vpc.dhcpOptionsId)),
+    borders: await readBorders(state, vpcId),
+    nics: nics.map(planOf),
+  }
 }
 
 /** Where the route table that each subnet follows leads through the gateway that the VPC has. */
@@ -63,6 +72,18 @@ async function readWaysOut({ routing }: Repositories, vpcId: string): Promise<(s
       .filter(({ routeTableId, gatewayId }) => routeTableId === table && gatewayId === gateway?.id)
       .map(({ destinationCidr }) => destinationCidr)
   }
+}
+
+async function readBorders({ networks, networkAcls }: Repositories, vpcId: string): Promise<SubnetBorder[]> {
+  const ids = (await networkAcls.ofVpc(vpcId)).map((acl) => acl.id)
+  const associations = await networkAcls.associationsOf(ids)
+  const entries = Map.groupBy(await networkAcls.entriesOf(ids), (entry) => entry.networkAclId)
+  return (await networks.subnetsOf(vpcId)).flatMap(({ id, cidr }) => {
+    const acl = associations.find((one) => one.subnetId === id)!.networkAclId
+    const rules = (isEgress: 0 | 1) => borderRules(entries.get(acl)!.filter((entry) => entry.isEgress === isEgress))
+    const [ingress, egress] = [rules(0), rules(1)]
+    return isOpen(egress) && isOpen(ingress) ? [] : [{ cidr, ingress, egress }]
+  })
 }
 
 /** The private addresses of each group's members. */

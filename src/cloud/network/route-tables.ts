@@ -5,15 +5,16 @@
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
-import type { Vpc } from '../../state/networks.ts'
+import type { Page } from '../../state/listing.ts'
 import type { Route, RouteTable, RouteTableAssociation } from '../../state/routing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { canonicalCidr } from './cidr-blocks.ts'
+import { type ListOf, listExisting, owned } from './existing.ts'
+import { associationNotFound, dependency, routeTableNotFound, vpcNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
 import { ownedSubnet } from './subnets.ts'
-import { dependency } from './vpcs.ts'
 
 export interface RouteTableView extends RouteTable {
   vpcCidr: string
@@ -33,30 +34,29 @@ export class RouteTables {
     const { state, random, clock } = this.#deps
     const id = newId('routeTable', random)
     await state.transaction(async (tx) => {
-      const vpc = await tx.networks.vpc(vpcId)
-      if (vpc?.accountId !== scope.accountId || vpc.region !== scope.region) {
-        throw new KilnError('InvalidVpcID.NotFound', `The vpc ID '${vpcId}' does not exist`)
-      }
+      owned(await tx.networks.vpc(vpcId), scope, () => vpcNotFound(vpcId))
       if ((await tx.routing.tablesOf(vpcId)).length >= limits.routeTablesPerVpc) {
         throw new KilnError('RouteTableLimitExceeded', 'The maximum number of route tables has been reached.')
       }
       await tx.routing.insertTable({ ...scope, id, vpcId, createdAt: clock.now() })
       await tx.tags.put({ id, type: 'route-table', ...scope }, tags)
     })
-    return (await this.list(scope)).find((table) => table.id === id)!
+    return (await this.list(scope, { ids: [id] })).items[0]!
   }
 
-  async list({ accountId, region }: Scope): Promise<RouteTableView[]> {
+  /** Throws InvalidRouteTableID.NotFound. */
+  async list({ accountId, region }: Scope, request: ListOf): Promise<Page<RouteTableView>> {
     const { routing, networks } = this.#deps.state
-    const tables = await routing.tables(accountId, region)
-    const routes = await routing.routesOf(tables.map((table) => table.id))
-    const associations = await routing.associationsOf([...new Set(tables.map((table) => table.vpcId))])
-    const vpcs = (await networks.listVpcs(region, { accountId })).items
-    const gateways = await routing.gateways(accountId, region)
-    const vpcOf = (table: RouteTable): Vpc => vpcs.find((vpc) => vpc.id === table.vpcId)!
-    return tables.map((table) => ({
+    const list = (what: ListOf) => routing.listTables(region, { ...what, accountId })
+    const page = await listExisting(list, request, routeTableNotFound)
+    const routes = await routing.routesOf(page.items.map((table) => table.id))
+    const vpcIds = [...new Set(page.items.map((table) => table.vpcId))]
+    const associations = await routing.associationsOf(vpcIds)
+    const vpcs = await networks.vpcs(vpcIds)
+    const gateways = await routing.gatewaysOf(vpcIds)
+    const view = (table: RouteTable): RouteTableView => ({
       ...table,
-      vpcCidr: vpcOf(table).cidr,
+      vpcCidr: vpcs.find((vpc) => vpc.id === table.vpcId)!.cidr,
       routes: routes
         .filter((route) => route.routeTableId === table.id)
         .map((route) => ({
@@ -64,7 +64,8 @@ export class RouteTables {
           isActive: gateways.some(({ id, vpcId }) => id === route.gatewayId && vpcId === table.vpcId),
         })),
       associations: associations.filter((association) => association.routeTableId === table.id),
-    }))
+    })
+    return { ...page, items: page.items.map(view) }
   }
 
   /** Throws DependencyViolation for a main table, and for one that a subnet follows. */
@@ -193,14 +194,12 @@ export class RouteTables {
   async #association(tx: Repositories, scope: Scope, id: string): Promise<RouteTableAssociation> {
     const association = await tx.routing.association(id)
     const table = association && (await tx.routing.table(association.routeTableId))
-    if (association && table?.accountId === scope.accountId && table.region === scope.region) return association
-    throw new KilnError('InvalidAssociationID.NotFound', `The association ID '${id}' does not exist`)
+    owned(table, scope, () => associationNotFound(id))
+    return association!
   }
 
-  async #owned(tx: Repositories, { accountId, region }: Scope, id: string): Promise<RouteTable> {
-    const table = await tx.routing.table(id)
-    if (table?.accountId === accountId && table.region === region) return table
-    throw new KilnError('InvalidRouteTableID.NotFound', `The routeTable ID '${id}' does not exist`)
+  async #owned(tx: Repositories, scope: Scope, id: string): Promise<RouteTable> {
+    return owned(await tx.routing.table(id), scope, () => routeTableNotFound(id))
   }
 }
 

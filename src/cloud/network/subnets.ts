@@ -8,7 +8,9 @@ import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { checkSubnetCidr } from './cidr-blocks.ts'
-import { dependency } from './vpcs.ts'
+import { owned } from './existing.ts'
+import { associateDefaultAcl } from './network-acls.ts'
+import { dependency, subnetNotFound, vpcNotFound } from './not-found.ts'
 
 export class Subnets {
   readonly #deps: CloudDeps
@@ -31,10 +33,7 @@ export class Subnets {
       )
     }
     return await state.transaction(async (tx) => {
-      const vpc = await tx.networks.vpc(request.vpcId)
-      if (vpc?.accountId !== scope.accountId || vpc.region !== scope.region) {
-        throw new KilnError('InvalidVpcID.NotFound', `The vpc ID '${request.vpcId}' does not exist`)
-      }
+      const vpc = owned(await tx.networks.vpc(request.vpcId), scope, () => vpcNotFound(request.vpcId))
       const others = await tx.networks.subnetsOf(vpc.id)
       if (others.length >= limits.subnetsPerVpc) {
         throw new KilnError('SubnetLimitExceeded', 'The maximum number of subnets has been reached.')
@@ -46,6 +45,7 @@ export class Subnets {
         createdAt: clock.now(),
       }
       await tx.networks.insertSubnets([subnet])
+      await associateDefaultAcl(this.#deps, tx, vpc.id, [subnet.id])
       await tx.tags.put({ id: subnet.id, type: 'subnet', ...scope }, request.tags)
       return subnet
     })
@@ -66,6 +66,7 @@ export class Subnets {
         await ownedSubnet(tx, scope, id)
         if (((await tx.networks.usedAddresses([id])).get(id) ?? 0) > 0) throw dependency('subnet', id)
         await tx.routing.disassociateSubnet(id)
+        await tx.networkAcls.disassociateSubnet(id)
         await tx.networks.deleteSubnet(id)
         await tx.tags.removeAll(id)
       }),
@@ -74,8 +75,6 @@ export class Subnets {
 }
 
 /** Throws InvalidSubnetID.NotFound. */
-export async function ownedSubnet(tx: Repositories, { accountId, region }: Scope, id: string): Promise<Subnet> {
-  const subnet = await tx.networks.subnet(id)
-  if (subnet?.accountId === accountId && subnet.region === region) return subnet
-  throw new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${id}' does not exist`)
+export async function ownedSubnet(tx: Repositories, scope: Scope, id: string): Promise<Subnet> {
+  return owned(await tx.networks.subnet(id), scope, () => subnetNotFound(id))
 }

@@ -3,18 +3,20 @@ import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
 import { zonesOf } from '../../lib/regions.ts'
-import type { ListRequest, Page } from '../../state/listing.ts'
+import type { Page } from '../../state/listing.ts'
 import type { NetworkInterface, SecurityGroup, Subnet, Vpc } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { checkVpcCidr } from './cidr-blocks.ts'
+import { defaultDhcpOptions } from './dhcp-options.ts'
+import { type ListOf, listExisting, owned } from './existing.ts'
+import { associateDefaultAcl, insertDefaultAcl } from './network-acls.ts'
+import { dependency, interfaceNotFound, subnetNotFound, vpcNotFound } from './not-found.ts'
 
 /** Source: "Default VPCs" in the VPC user guide: a /16 with a /20 subnet in each zone. */
 const defaultVpcCidr = '172.31.0.0/16'
 const defaultSubnetCidr = (index: number) => `172.31.${index * 16}.0/20`
-
-type ListOf = Omit<ListRequest, 'accountId'>
 
 export type VpcView = Vpc
 export type SubnetView = Subnet
@@ -48,17 +50,16 @@ export class Vpcs {
     const { random, clock } = this.#deps
     const createdAt = clock.now()
     const vpc = await this.#insert(tx, scope, { cidr: defaultVpcCidr, isDefault: 1 })
-    await tx.networks.insertSubnets(
-      zonesOf(scope.region).map((zone, index) => ({
-        ...scope,
-        id: newId('subnet', random),
-        vpcId: vpc.id,
-        zone,
-        cidr: defaultSubnetCidr(index),
-        isDefault: 1,
-        mapPublicIp: 1,
-        createdAt,
-      })),
+    const subnets = zonesOf(scope.region).map((zone, index) => ({
+      ...{ ...scope, id: newId('subnet', random), vpcId: vpc.id, zone, cidr: defaultSubnetCidr(index), createdAt },
+      ...({ isDefault: 1, mapPublicIp: 1 } as const),
+    }))
+    await tx.networks.insertSubnets(subnets)
+    await associateDefaultAcl(
+      this.#deps,
+      tx,
+      vpc.id,
+      subnets.map((subnet) => subnet.id),
     )
     const gatewayId = newId('internetGateway', random)
     await tx.routing.insertGateway({ ...scope, id: gatewayId, vpcId: vpc.id, createdAt })
@@ -67,7 +68,7 @@ export class Vpcs {
     return vpc
   }
 
-  /** A VPC with what none is without: a main route table, a default security group. */
+  /** A VPC with what none is without: a main route table, a default network ACL, a default security group. */
   async #insert(tx: Repositories, scope: Scope, about: Pick<Vpc, 'cidr' | 'isDefault'>): Promise<Vpc> {
     const { random, clock } = this.#deps
     const createdAt = clock.now()
@@ -75,8 +76,7 @@ export class Vpcs {
       ...scope,
       ...about,
       id: newId('vpc', random),
-      dhcpOptionsId: newId('dhcpOptions', random),
-      networkAclId: newId('networkAcl', random),
+      dhcpOptionsId: await defaultDhcpOptions(this.#deps, tx, scope),
       enableDnsSupport: 1,
       enableDnsHostnames: 0,
       createdAt,
@@ -86,6 +86,7 @@ export class Vpcs {
     await tx.routing.insertTable({ ...scope, id: routeTableId, vpcId: vpc.id, createdAt })
     const id = newId('routeTableAssociation', random)
     await tx.routing.associate({ id, routeTableId, vpcId: vpc.id, subnetId: null })
+    await insertDefaultAcl(this.#deps, tx, scope, vpc.id)
     await this.#insertDefaultGroup(tx, scope, vpc)
     return vpc
   }
@@ -127,7 +128,7 @@ export class Vpcs {
   /** Throws DependencyViolation while there is something in it that was made apart. */
   async delete(scope: Scope, id: string): Promise<void> {
     await this.#deps.state.transaction(async (tx) => {
-      const vpc = await this.#owned(tx, scope, id)
+      const vpc = owned(await tx.networks.vpc(id), scope, () => vpcNotFound(id))
       if (vpc.isDefault === 1) {
         throw new KilnError(
           'OperationNotPermitted',
@@ -135,18 +136,21 @@ export class Vpcs {
         )
       }
       const tables = await tx.routing.tablesOf(id)
+      const acls = await tx.networkAcls.ofVpc(id)
       const isInUse =
         (await tx.networks.subnetsOf(id)).length > 0 ||
         (await tx.routing.gatewayOf(id)) !== undefined ||
         tables.length > 1 ||
+        acls.length > 1 ||
         (await tx.networks.countSecurityGroups(id)) > 1
       if (isInUse) throw dependency('vpc', id)
       const group = (await tx.networks.securityGroupByName(id, 'default'))!
       const rules = await tx.networks.rulesOf([group.id])
       await tx.networks.deleteSecurityGroup(group.id)
       for (const table of tables) await tx.routing.removeTable(table.id)
+      for (const acl of acls) await tx.networkAcls.remove(acl.id)
       await tx.networks.deleteVpc(id)
-      await tx.tags.removeAll(id, group.id, ...tables.map((table) => table.id), ...rules.map((rule) => rule.id))
+      await tx.tags.removeAll(id, group.id, ...[...tables, ...acls, ...rules].map((row) => row.id))
     })
   }
 
@@ -156,48 +160,30 @@ export class Vpcs {
     patch: Partial<Pick<Vpc, 'enableDnsSupport' | 'enableDnsHostnames'>>,
   ): Promise<void> {
     await this.#deps.state.transaction(async (tx) => {
-      await this.#owned(tx, scope, id)
+      owned(await tx.networks.vpc(id), scope, () => vpcNotFound(id))
       await tx.networks.updateVpc(id, patch)
     })
-  }
-
-  async #owned(tx: Repositories, { accountId, region }: Scope, id: string): Promise<Vpc> {
-    const vpc = await tx.networks.vpc(id)
-    if (vpc?.accountId === accountId && vpc.region === region) return vpc
-    throw new KilnError('InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`)
   }
 
   /** Throws InvalidVpcID.NotFound for an id that the account has not in this region. */
   async listVpcs(scope: Scope, request: ListOf): Promise<Page<VpcView>> {
     const { networks } = this.#deps.state
     const list = (what: ListOf) => networks.listVpcs(scope.region, { ...what, accountId: scope.accountId })
-    return listExisting(
-      list,
-      request,
-      (id) => new KilnError('InvalidVpcID.NotFound', `The vpc ID '${id}' does not exist`),
-    )
+    return listExisting(list, request, vpcNotFound)
   }
 
   /** Throws InvalidSubnetID.NotFound. */
   async listSubnets(scope: Scope, request: ListOf): Promise<Page<SubnetView>> {
     const { networks } = this.#deps.state
     const list = (what: ListOf) => networks.listSubnets(scope.region, { ...what, accountId: scope.accountId })
-    return listExisting(
-      list,
-      request,
-      (id) => new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${id}' does not exist`),
-    )
+    return listExisting(list, request, subnetNotFound)
   }
 
   /** Throws InvalidNetworkInterfaceID.NotFound. */
   async listInterfaces(scope: Scope, request: ListOf): Promise<Page<InterfaceDetail>> {
     const { networks, instances } = this.#deps.state
     const list = (what: ListOf) => networks.listInterfaces(scope.region, { ...what, accountId: scope.accountId })
-    const page = await listExisting(
-      list,
-      request,
-      (id) => new KilnError('InvalidNetworkInterfaceID.NotFound', `The networkInterface ID '${id}' does not exist`),
-    )
+    const page = await listExisting(list, request, interfaceNotFound)
     const groupsOf = await networks.groupsOfInterfaces(page.items.map((nic) => nic.id))
     const groups = await networks.securityGroups([...new Set([...groupsOf.values()].flat())])
     const checking = (await instances.many(page.items.map((nic) => nic.instanceId))).filter(
@@ -216,21 +202,3 @@ export class Vpcs {
     return this.#deps.state.networks.usedAddresses(subnetIds)
   }
 }
-
-/** A page, once it is sure that all ids that were asked for exist: filters may leave some out, a wrong id is an error. */
-async function listExisting<Row extends { id: string }>(
-  list: (request: ListOf) => Promise<Page<Row>>,
-  request: ListOf,
-  notFound: (id: string) => KilnError,
-): Promise<Page<Row>> {
-  if (request.ids) {
-    const { items } = await list({ ids: request.ids })
-    const missing = request.ids.find((id) => !items.some((row) => row.id === id))
-    if (missing) throw notFound(missing)
-  }
-  return list(request)
-}
-
-/** Something else needs it. */
-export const dependency = (kind: string, id: string) =>
-  new KilnError('DependencyViolation', `The ${kind} '${id}' has dependencies and cannot be deleted.`)

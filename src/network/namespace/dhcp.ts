@@ -38,11 +38,6 @@ export async function applyDhcp(
   )
 }
 
-/** The domain of private host names. Source: "DNS attributes for your VPC" in the Amazon VPC user guide. */
-export function privateDomain(region: string): string {
-  return region === 'us-east-1' ? 'ec2.internal' : `${region}.compute.internal`
-}
-
 export function renderHosts(plan: VpcPlan): string {
   return plan.nics.map((nic) => `${nic.mac},${nic.privateIp},${shortName(nic.hostname)},${leaseSeconds}\n`).join('')
 }
@@ -64,9 +59,8 @@ export function renderConfig(folder: Pick<VpcFolder, 'file'>, { plan, resolves }
     'dhcp-ignore-clid',
     `dhcp-leasefile=${folder.file('dhcp-leases')}`,
     `dhcp-hostsfile=${folder.file('dhcp-hosts')}`,
-    `domain=${privateDomain(plan.region)}`,
     `dhcp-option=option:mtu,${linkMtu}`,
-    resolves ? `dhcp-option=option:dns-server,${resolverOf(plan.cidr)}` : 'dhcp-option=option:dns-server',
+    ...optionLines({ plan, resolves }),
     ...subnets.flatMap((subnet, index) => {
       const cidr = parseCidr(subnet)
       return [
@@ -77,6 +71,23 @@ export function renderConfig(folder: Pick<VpcFolder, 'file'>, { plan, resolves }
     }),
     '',
   ].join('\n')
+}
+
+/** Without servers dnsmasq would name itself as the one that resolves. */
+function optionLines({ plan, resolves }: DhcpInput): string[] {
+  const { domainName, nameServers, ntpServers, netbiosNameServers, netbiosNodeType } = plan.dhcp
+  const servers = nameServers.flatMap((server) =>
+    server !== 'resolver' ? server : resolves ? resolverOf(plan.cidr) : [],
+  )
+  const option = (name: string, values: readonly (string | number)[]) =>
+    values.length === 0 ? [] : [`dhcp-option=option:${name},${values.join(',')}`]
+  return [
+    ...(domainName === null ? [] : option('domain-name', [domainName])),
+    ...(servers.length === 0 ? ['dhcp-option=option:dns-server'] : option('dns-server', servers)),
+    ...option('ntp-server', ntpServers),
+    ...option('netbios-ns', netbiosNameServers),
+    ...option('netbios-nodetype', netbiosNodeType === null ? [] : [netbiosNodeType]),
+  ]
 }
 
 /** The host part: the domain goes apart. */

@@ -2,7 +2,7 @@
  * The filters of a VPC as one nftables ruleset. It is replaced whole, in one transaction, at every apply.
  *
  * A packet between two guests passes, in this order: `admit` (it carries the addresses of the interface that it came
- * from), the sender's `out-…` chain (egress rules), the receiver's `in-…` chain (ingress rules). Nothing else is let in.
+ * from), the borders of the subnets that it leaves and enters (borders.ts), the sender's `out-…` chain (egress rules), the receiver's `in-…` chain (ingress rules). Nothing else is let in.
  *
  * Rules are stateful as EC2's are: replies pass by connection tracking. Unlike EC2, packets in the opening direction of
  * an established connection are judged again each time, so that a revoked rule also stops the connections it had let in
@@ -10,9 +10,11 @@
  */
 import { guestApi } from '../../lib/guest-origin.ts'
 import { cidrText, ipv4Peers, metadataAddress, resolverOf } from '../addresses.ts'
-import type { TrafficRule, VpcPlan } from '../driver.ts'
+import type { VpcPlan } from '../driver.ts'
+import { borderChains, bordersChain } from './borders.ts'
 import { type EgressNetwork, resolverPort } from './egress.ts'
 import { tapName } from './links.ts'
+import { chain, ruleLines } from './rule-lines.ts'
 
 export interface FirewallInput {
   plan: VpcPlan
@@ -105,18 +107,26 @@ export function renderFirewall(input: FirewallInput): string {
     ]),
     ...(egress ? outsideChains(egress, plan, input.hostAddresses) : []),
     ...chain('arrive', '', [`oifname vmap { ${forwardTargets.join(', ')} }`]),
+    ...borderChains(plan.borders),
     ...chain('forward', 'type filter hook forward priority filter; policy drop;', [
       'ct state invalid drop',
+      ...(egress ? resolverLines(egress) : []),
+      `jump ${bordersChain}`,
       'ct direction reply ct state established,related accept',
       'ct state related accept',
-      ...(egress
-        ? [`iifname "tap*" oifname "${egress.ifname}" ip daddr ${egress.resolver} ${resolverPort} accept`]
-        : []),
       `iifname vmap { ${taps.map(({ tap }) => `"${tap}" : jump out-${tap}`).join(', ')} }`,
     ]),
     '}',
     '',
   ].join('\n')
+}
+
+/** The resolver is within the VPC, wherever it is: no border lies before it. */
+function resolverLines({ ifname, resolver }: EgressNetwork): string[] {
+  return [
+    `iifname "tap*" oifname "${ifname}" ip daddr ${resolver} ${resolverPort} accept`,
+    `iifname "${ifname}" oifname "tap*" ip saddr ${resolver} ct direction reply ct state established,related accept`,
+  ]
 }
 
 function outsideChains(egress: EgressNetwork, plan: VpcPlan, hostAddresses: readonly string[]): string[] {
@@ -142,47 +152,6 @@ function wayOut(tap: string, destinations: readonly string[]): string[] {
   if (blocks[0]?.prefix === 0) return []
   const elsewhere = blocks.length === 0 ? '' : ` ip daddr != { ${blocks.map(cidrText).join(', ')} }`
   return [`iifname "${tap}"${elsewhere} drop`]
-}
-
-/** A rule as nftables statements; none when it speaks of IPv6 only. */
-function ruleLines(rule: TrafficRule, address: string, verdict: string): string[] {
-  const peers = ipv4Peers(rule.peers)
-  if (peers.length === 0) return []
-  const match = protocolMatch(rule)
-  if (match === undefined) return []
-  const side = peers[0]!.prefix === 0 ? '' : `${address} { ${peers.map(cidrText).join(', ')} }`
-  return [[side, match, verdict].filter(Boolean).join(' ')]
-}
-
-function protocolMatch(rule: TrafficRule): string | undefined {
-  switch (rule.protocol) {
-    case 'all':
-      return ''
-    case 'tcp':
-    case 6:
-      return portMatch('tcp', rule)
-    case 'udp':
-    case 17:
-      return portMatch('udp', rule)
-    case 'icmp':
-    case 1: {
-      if (rule.fromPort < 0) return 'meta l4proto icmp'
-      return `icmp type ${rule.fromPort}${rule.toPort < 0 ? '' : ` icmp code ${rule.toPort}`}`
-    }
-    case 'icmpv6':
-    case 58:
-      return undefined
-    default:
-      return `meta l4proto ${rule.protocol}`
-  }
-}
-
-function portMatch(protocol: 'tcp' | 'udp', rule: TrafficRule): string {
-  return rule.fromPort < 0 ? `meta l4proto ${protocol}` : `${protocol} dport ${rule.fromPort}-${rule.toPort}`
-}
-
-function chain(name: string, hook: string, rules: readonly string[]): string[] {
-  return [`  chain ${name} {`, ...(hook ? [`    ${hook}`] : []), ...rules.map((rule) => `    ${rule}`), '  }']
 }
 
 function set(name: string, type: string, elements: readonly string[]): string[] {

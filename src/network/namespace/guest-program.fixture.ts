@@ -22,6 +22,7 @@ const commands: Record<string, (...args: string[]) => unknown> = {
       hostname: ack.options.get(12)?.toString() ?? null,
       domain: ack.options.get(15)?.toString() ?? null,
       mtu: ack.options.get(26)?.readUInt16BE() ?? null,
+      ntp: dotted(42),
     }
   },
   /** Asks for its lease to be prolonged; the address that it keeps. */
@@ -131,7 +132,7 @@ function dhcpMessage(type: number, mac: string, options: Option[], address = '0.
   head.writeUInt16BE(0x8000, 10)
   Buffer.from(mac.replaceAll(':', ''), 'hex').copy(head, 28)
   head.writeUInt32BE(0x63825363, 236)
-  const wanted: Option[] = [[53, Buffer.from([type])], ...options, [55, Buffer.from([1, 3, 6, 12, 15, 26, 54])]]
+  const wanted: Option[] = [[53, Buffer.from([type])], ...options, [55, Buffer.from([1, 3, 6, 12, 15, 26, 42, 54])]]
   return Buffer.concat([
     head,
     ...wanted.map(([code, value]) => Buffer.concat([Buffer.from([code, value.length]), value])),

@@ -13,9 +13,17 @@ import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { endProcess, isAlive, type ProcessRef } from '../../lib/programs.ts'
 import type { Random } from '../../lib/random.ts'
-import type { GuestAnswer, NetworkDriver, NetworkProbe, NicAttachment, NicPlan, VpcPlan } from '../driver.ts'
+import type {
+  GuestAnswer,
+  NetworkDriver,
+  NetworkProbe,
+  NicAttachment,
+  NicPlan,
+  SubnetBorder,
+  VpcPlan,
+} from '../driver.ts'
 import { allocateLoopback } from '../loopback-addresses.ts'
-import { publicPorts } from '../public-ports.ts'
+import { borderOf, publicPorts } from '../public-ports.ts'
 import { vpcFolders } from '../vpc-folders.ts'
 import { dialGuest, greetAgent, probeGuest } from './agent-client.ts'
 import { agentVersion } from './agent-protocol.ts'
@@ -111,7 +119,9 @@ class NamespaceDriver implements NetworkDriver {
       // Also after a failure: what was started must be found again.
       await folder.write(record)
     }
-    await this.#listenersOf(plan.id).reconcile(plan.nics.flatMap(endpointsOf))
+    await this.#listenersOf(plan.id).reconcile(
+      plan.nics.flatMap((nic) => endpointsOf(nic, borderOf(plan.borders, nic))),
+    )
   }
 
   async #mend(folder: VpcFolder, record: VpcRecord, plan: VpcPlan): Promise<void> {
@@ -222,11 +232,11 @@ class NamespaceDriver implements NetworkDriver {
   }
 }
 
-function endpointsOf(nic: NicPlan): PublicEndpoint[] {
+function endpointsOf(nic: NicPlan, border: SubnetBorder | undefined): PublicEndpoint[] {
   const { publicIp, privateIp, outside } = nic
   return publicIp === null || outside?.length === 0
     ? []
-    : publicPorts(nic).map((port) => ({ publicIp, port, privateIp }))
+    : publicPorts(nic, border).map((port) => ({ publicIp, port, privateIp }))
 }
 
 /** Filters before links: there is no moment at which a guest is connected and not filtered. */

@@ -16,7 +16,8 @@ import { ensureNamespace, enterArgs, ownMode } from './vpc-namespace.ts'
 
 const plan: VpcPlan = {
   id: 'vpc-00000000000000000',
-  region: 'us-east-1',
+  dhcp: { domainName: null, nameServers: [], ntpServers: [], netbiosNameServers: [], netbiosNodeType: null },
+  borders: [],
   cidr: '172.31.0.0/16',
   nics: [
     {

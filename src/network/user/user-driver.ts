@@ -19,7 +19,7 @@ import { createApiRelay } from '../api-relay.ts'
 import type { GuestAnswer, NetworkDriver, NetworkProbe, NicPlan, VpcPlan } from '../driver.ts'
 import { allocateLoopback } from '../loopback-addresses.ts'
 import { createMetadataRelay } from '../metadata-relay.ts'
-import { publicPorts } from '../public-ports.ts'
+import { borderOf, publicPorts } from '../public-ports.ts'
 import { vpcFolders } from '../vpc-folders.ts'
 
 export interface UserDriverOptions {
@@ -99,7 +99,7 @@ class UserDriver implements NetworkDriver {
     if (card?.vpc.id !== vpcId) throw new Error(`${nicId} is not part of the network of ${vpcId}`)
     card.seen = false
     const { publicIp: ip, outside } = card.nic
-    const ports = ip === null || outside?.length === 0 ? [] : await this.#freePorts(ip, publicPorts(card.nic))
+    const ports = ip === null || outside?.length === 0 ? [] : await this.#freePorts(ip, portsOf(card))
     return { kind: 'user' as const, options: netdevOptions(card.vpc, card.nic, ports, this.#socketPaths(nicId)) }
   }
 
@@ -108,7 +108,7 @@ class UserDriver implements NetworkDriver {
     const card = [...this.#cards.values()].find(({ vpc, nic }) => vpc.id === vpcId && nic.privateIp === privateIp)
     if (!card) return 'silent'
     const { publicIp } = card.nic
-    if (publicIp !== null && publicPorts(card.nic).includes(22) && (await speaks(publicIp, 22))) return 'accepts'
+    if (publicIp !== null && portsOf(card).includes(22) && (await speaks(publicIp, 22))) return 'accepts'
     return card.seen ? 'refuses' : 'silent'
   }
 
@@ -192,6 +192,8 @@ class UserDriver implements NetworkDriver {
     return free
   }
 }
+
+const portsOf = ({ nic, vpc }: Pick<Card, 'nic' | 'vpc'>) => publicPorts(nic, borderOf(vpc.borders, nic))
 
 /** The value of `-netdev user,id=…,`: DHCP gives exactly the planned address, metadata and API go to the relays' sockets. */
 export function netdevOptions(vpc: VpcPlan, nic: NicPlan, ports: readonly number[], relays: RelayPaths): string {

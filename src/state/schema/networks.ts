@@ -7,8 +7,8 @@ export interface VpcsTable {
   region: string
   cidr: string
   isDefault: Flag
+  /** A set that the account has, or `default` for none. */
   dhcpOptionsId: string
-  networkAclId: string
   /** Kept and told; the resolver of a VPC answers in either case. */
   enableDnsSupport: Flag
   /** Kept and told; public addresses are loopback addresses, which no name resolves to. */
@@ -59,6 +59,60 @@ export interface RouteTableAssociationsTable {
   vpcId: string
   /** Null for the main one of the VPC. */
   subnetId: string | null
+}
+
+export interface DhcpOptionsTable {
+  id: string
+  accountId: string
+  region: string
+  /** The one that VPCs begin with. */
+  isDefault: Flag
+  createdAt: TimeMs
+}
+
+export interface DhcpOptionValuesTable {
+  dhcpOptionsId: string
+  /** `domain-name`, `domain-name-servers` and so on, as EC2 calls them. */
+  key: string
+  ordinal: number
+  value: string
+}
+
+export interface NetworkAclsTable {
+  id: string
+  accountId: string
+  region: string
+  vpcId: string
+  /** The one that subnets of the VPC begin with. */
+  isDefault: Flag
+  createdAt: TimeMs
+}
+
+/** What no entry speaks of is denied. */
+export interface NetworkAclEntriesTable {
+  networkAclId: string
+  isEgress: Flag
+  /** The lowest comes first. */
+  ruleNumber: number
+  /** A protocol number as text, or `-1` for all. */
+  protocol: string
+  action: 'allow' | 'deny'
+  cidrIpv4: string | null
+  cidrIpv6: string | null
+  /** Of TCP and UDP. */
+  fromPort: number | null
+  toPort: number | null
+  /** Of ICMP; -1 for all. */
+  icmpType: number | null
+  icmpCode: number | null
+}
+
+/** Each subnet has exactly one. */
+export interface NetworkAclAssociationsTable {
+  id: string
+  networkAclId: string
+  vpcId: string
+  subnetId: string
 }
 
 export interface SecurityGroupsTable {
@@ -132,6 +186,11 @@ export interface NetworkTables {
   routeTables: RouteTablesTable
   routes: RoutesTable
   routeTableAssociations: RouteTableAssociationsTable
+  dhcpOptions: DhcpOptionsTable
+  dhcpOptionValues: DhcpOptionValuesTable
+  networkAcls: NetworkAclsTable
+  networkAclEntries: NetworkAclEntriesTable
+  networkAclAssociations: NetworkAclAssociationsTable
   securityGroups: SecurityGroupsTable
   securityGroupRules: SecurityGroupRulesTable
   networkInterfaces: NetworkInterfacesTable

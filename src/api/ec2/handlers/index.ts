@@ -3,6 +3,7 @@ import type { Cloud } from '../../../cloud/cloud.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import { accountSettingHandlers } from './account-settings.ts'
 import { bundleTaskHandlers } from './bundle-tasks.ts'
+import { dhcpOptionsHandlers } from './dhcp-options.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { elasticAddressHandlers } from './elastic-addresses.ts'
 import { endpointHandlers } from './endpoints.ts'
@@ -20,6 +21,7 @@ import { internetGatewayHandlers } from './internet-gateways.ts'
 import { keyPairHandlers } from './key-pairs.ts'
 import { launchTemplateVersionHandlers } from './launch-template-versions.ts'
 import { launchTemplateHandlers } from './launch-templates.ts'
+import { networkAclHandlers } from './network-acls.ts'
 import { placeHandlers } from './places.ts'
 import { publicAccessHandlers } from './public-access.ts'
 import { rootReplacementHandlers } from './root-replacements.ts'
@@ -36,7 +38,6 @@ import { volumeAttachmentHandlers } from './volume-attachments.ts'
 import { volumeModificationHandlers } from './volume-modifications.ts'
 import { volumeStatusHandlers } from './volume-status.ts'
 import { volumeHandlers } from './volumes.ts'
-import { vpcDefaultHandlers } from './vpc-defaults.ts'
 import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
@@ -44,6 +45,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...endpointHandlers,
   ...fastSnapshotRestoreHandlers,
   ...bundleTaskHandlers,
+  ...dhcpOptionsHandlers,
   ...ebsEncryptionHandlers,
   ...elasticAddressHandlers,
   ...imageHandlers,
@@ -59,6 +61,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...keyPairHandlers,
   ...launchTemplateHandlers,
   ...launchTemplateVersionHandlers,
+  ...networkAclHandlers,
   ...placeHandlers,
   ...publicAccessHandlers,
   ...rootReplacementHandlers,
@@ -75,6 +78,5 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...volumeHandlers,
   ...volumeModificationHandlers,
   ...volumeStatusHandlers,
-  ...vpcDefaultHandlers,
   ...vpcHandlers,
 }

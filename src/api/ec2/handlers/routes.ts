@@ -1,13 +1,11 @@
 /** How traffic leaves a VPC: route tables, their routes, and which subnets follow which. */
-import type { CreateRouteRequest, RouteTable } from '@aws-sdk/client-ec2'
+import type { CreateRouteRequest } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { Ec2Handlers } from '../handler.ts'
-import { readFilters } from '../shared/filters.ts'
-import { readId, readIds } from '../shared/ids.ts'
-import { askedFor, filtered, type ListedRules, pageOf, tagRules } from '../shared/listed.ts'
-import { nextTokenOf, readPage } from '../shared/pagination.ts'
+import { describe } from '../shared/description.ts'
+import { readId } from '../shared/ids.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications } from '../shared/tag-specifications.ts'
 import { refuseGiven } from '../shared/unsupported.ts'
@@ -76,26 +74,14 @@ export const routeHandlers = {
   },
 
   async DescribeRouteTables(input, context) {
-    const { cloud } = context
-    const scope = scopeOf(context)
-    const filters = readFilters(input.Filters)
-    const ids = readIds('routeTable', input.RouteTableIds)
-    const page = readPage('DescribeRouteTables', input, scope, {
-      max: limits.routeTablePageMax,
-      ids: { parameter: 'RouteTableIds', given: ids },
+    const { items, NextToken } = await describe('DescribeRouteTables', input, context, {
+      kind: 'routeTable',
+      ids: ['RouteTableIds', input.RouteTableIds],
+      page: { max: limits.routeTablePageMax },
+      list: (request) => context.cloud.routeTables.list(scopeOf(context), request),
+      shape: ec2RouteTable,
     })
-    const views = await cloud.routeTables.list(scope)
-    const tags = await cloud.tags.of(
-      scope,
-      views.map((view) => view.id),
-    )
-    const keyOf = (table: RouteTable) => table.RouteTableId!
-    const all = views.map((view) => ec2RouteTable(view, tags.get(view.id)))
-    const tables = askedFor(all, keyOf, ids, (id) => {
-      return new KilnError('InvalidRouteTableID.NotFound', `The routeTable ID '${id}' does not exist`)
-    })
-    const { items, next } = pageOf(filtered(tables, routeTableFilters, filters), keyOf, page)
-    return { RouteTables: items, NextToken: nextTokenOf('DescribeRouteTables', scope, next) }
+    return { RouteTables: items, NextToken }
   },
 } satisfies Ec2Handlers<Pick<Cloud, 'routeTables' | 'tags'>>
 
@@ -119,30 +105,4 @@ function way(input: Omit<CreateRouteRequest, 'RouteTableId'>): { destination: st
   refuseGiven({ ...targets, RouteTableId: undefined })
   if (gatewayId !== undefined) return { destination: to, gatewayId: readId('internetGateway', gatewayId) }
   throw new KilnError('MissingParameter', 'The request must contain the parameter gatewayId')
-}
-
-const none = () => []
-
-const routeTableFilters: ListedRules<RouteTable> = {
-  'route-table-id': (table) => table.RouteTableId,
-  'vpc-id': (table) => table.VpcId,
-  'owner-id': (table) => table.OwnerId,
-  'association.main': (table) => table.Associations!.map((association) => association.Main),
-  'association.route-table-id': (table) => table.Associations!.map((association) => association.RouteTableId),
-  'association.route-table-association-id': (table) =>
-    table.Associations!.map((association) => association.RouteTableAssociationId),
-  'association.subnet-id': (table) => table.Associations!.map((association) => association.SubnetId),
-  'association.gateway-id': none,
-  'route.destination-ipv6-cidr-block': none,
-  'route.destination-prefix-list-id': none,
-  'route.egress-only-internet-gateway-id': none,
-  'route.instance-id': none,
-  'route.nat-gateway-id': none,
-  'route.transit-gateway-id': none,
-  'route.vpc-peering-connection-id': none,
-  'route.destination-cidr-block': (table) => table.Routes!.map((route) => route.DestinationCidrBlock),
-  'route.gateway-id': (table) => table.Routes!.map((route) => route.GatewayId),
-  'route.origin': (table) => table.Routes!.map((route) => route.Origin),
-  'route.state': (table) => table.Routes!.map((route) => route.State),
-  ...tagRules,
 }

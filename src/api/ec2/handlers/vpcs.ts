@@ -2,9 +2,8 @@ import type { Cloud } from '../../../cloud/cloud.ts'
 import type { SubnetView, VpcView } from '../../../cloud/network/vpcs.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers } from '../handler.ts'
-import { readFilters } from '../shared/filters.ts'
-import { readId, readIds } from '../shared/ids.ts'
-import { nextTokenOf, readPage } from '../shared/pagination.ts'
+import { describe } from '../shared/description.ts'
+import { readId } from '../shared/ids.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications } from '../shared/tag-specifications.ts'
 import { refuseGiven } from '../shared/unsupported.ts'
@@ -68,19 +67,13 @@ export const vpcHandlers = {
   },
 
   async DescribeVpcs(input, context) {
-    const { cloud } = context
-    const scope = scopeOf(context)
-    const ids = readIds('vpc', input.VpcIds)
-    const page = await cloud.vpcs.listVpcs(scope, {
-      ids,
-      filters: readFilters(input.Filters),
-      page: readPage('DescribeVpcs', input, scope, { ids: { parameter: 'VpcIds', given: ids } }),
+    const { items, NextToken } = await describe('DescribeVpcs', input, context, {
+      kind: 'vpc',
+      ids: ['VpcIds', input.VpcIds],
+      list: (request) => context.cloud.vpcs.listVpcs(scopeOf(context), request),
+      shape: ec2Vpc,
     })
-    const tags = await cloud.tags.of(scope, idsOf(page.items))
-    return {
-      Vpcs: page.items.map((vpc) => ec2Vpc(vpc, tags.get(vpc.id))),
-      NextToken: nextTokenOf('DescribeVpcs', scope, page.next),
-    }
+    return { Vpcs: items, NextToken }
   },
 
   async DescribeVpcAttribute(input, context) {
@@ -98,39 +91,23 @@ export const vpcHandlers = {
   },
 
   async DescribeSubnets(input, context) {
-    const { cloud } = context
-    const scope = scopeOf(context)
-    const ids = readIds('subnet', input.SubnetIds)
-    const page = await cloud.vpcs.listSubnets(scope, {
-      ids,
-      filters: readFilters(input.Filters),
-      page: readPage('DescribeSubnets', input, scope, { ids: { parameter: 'SubnetIds', given: ids } }),
+    const { items, NextToken } = await describe('DescribeSubnets', input, context, {
+      kind: 'subnet',
+      ids: ['SubnetIds', input.SubnetIds],
+      list: (request) => context.cloud.vpcs.listSubnets(scopeOf(context), request),
+      shape: (subnet, tags) => ({ subnet, tags }),
     })
-    const tags = await cloud.tags.of(scope, idsOf(page.items))
-    const used = await cloud.vpcs.usedAddresses(idsOf(page.items))
-    return {
-      Subnets: page.items.map((subnet) => ec2Subnet(subnet, used.get(subnet.id) ?? 0, tags.get(subnet.id))),
-      NextToken: nextTokenOf('DescribeSubnets', scope, page.next),
-    }
+    const used = await context.cloud.vpcs.usedAddresses(items.map(({ subnet }) => subnet.id))
+    return { Subnets: items.map(({ subnet, tags }) => ec2Subnet(subnet, used.get(subnet.id) ?? 0, tags)), NextToken }
   },
 
   async DescribeNetworkInterfaces(input, context) {
-    const { cloud } = context
-    const scope = scopeOf(context)
-    const ids = readIds('networkInterface', input.NetworkInterfaceIds)
-    const page = await cloud.vpcs.listInterfaces(scope, {
-      ids,
-      filters: readFilters(input.Filters),
-      page: readPage('DescribeNetworkInterfaces', input, scope, {
-        ids: { parameter: 'NetworkInterfaceIds', given: ids },
-      }),
+    const { items, NextToken } = await describe('DescribeNetworkInterfaces', input, context, {
+      kind: 'networkInterface',
+      ids: ['NetworkInterfaceIds', input.NetworkInterfaceIds],
+      list: (request) => context.cloud.vpcs.listInterfaces(scopeOf(context), request),
+      shape: ec2NetworkInterface,
     })
-    const tags = await cloud.tags.of(scope, idsOf(page.items))
-    return {
-      NetworkInterfaces: page.items.map((nic) => ec2NetworkInterface(nic, tags.get(nic.id))),
-      NextToken: nextTokenOf('DescribeNetworkInterfaces', scope, page.next),
-    }
+    return { NetworkInterfaces: items, NextToken }
   },
 } satisfies Ec2Handlers<Pick<Cloud, 'vpcs' | 'subnets' | 'tags'>>
-
-const idsOf = (rows: readonly { id: string }[]) => rows.map((row) => row.id)

@@ -20,6 +20,7 @@ const malformedCodes = {
   routeTable: 'InvalidRouteTableId.Malformed',
   routeTableAssociation: 'InvalidAssociationID.Malformed',
   networkAcl: 'InvalidNetworkAclId.Malformed',
+  networkAclAssociation: 'InvalidAssociationID.Malformed',
   dhcpOptions: 'InvalidDhcpOptionsId.Malformed',
   launchTemplate: 'InvalidLaunchTemplateId.Malformed',
   // The reference names no code of its own for these.

@@ -17,17 +17,6 @@ export type ListedRules<Item> = Readonly<
   Record<string, (item: Item, key: string) => Comparable | readonly Comparable[]>
 >
 
-interface Tagged {
-  Tags?: readonly { Key?: string; Value?: string }[]
-}
-
-/** Filters by tag, for what is told with its tags. */
-export const tagRules = {
-  'tag-key': ({ Tags: tags }: Tagged) => (tags ?? []).map((tag) => tag.Key),
-  'tag:*': ({ Tags: tags }: Tagged, key: string) =>
-    (tags ?? []).filter((tag) => tag.Key === key).map((tag) => tag.Value),
-}
-
 /** The items that all of the filters let through. Throws `InvalidParameterValue` for a filter that the list has not. */
 export function filtered<Item>(items: readonly Item[], rules: ListedRules<Item>, filters: readonly Filter[]): Item[] {
   const checks = filters.map(({ name, values }) => {

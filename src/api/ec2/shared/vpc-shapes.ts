@@ -10,7 +10,7 @@ import { ec2Tags } from './views.ts'
 
 type Tags = readonly Tag[] | undefined
 /** As the cloud lists them. */
-type GatewayRow = Awaited<ReturnType<Cloud['internetGateways']['list']>>[number]
+type GatewayRow = Awaited<ReturnType<Cloud['internetGateways']['list']>>['items'][number]
 
 /** Its id follows from the VPC's own: there is exactly one. */
 const associationId = (prefix: string, vpc: VpcView) => `${prefix}-${vpc.id.slice('vpc-'.length)}`
