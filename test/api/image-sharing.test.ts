@@ -60,6 +60,10 @@ test('permissions are given and taken in both forms, both in one request too', a
   expect(await permissions()).toEqual([{ UserId: '000000000004' }, { Group: 'all' }])
   await reset()
   expect(await permissions()).toEqual([])
+  // Packer's way: the older list says again whom the newer one adds.
+  await modify({ UserIds: [friend], LaunchPermission: { Add: [{ UserId: friend }] } })
+  await modify({ UserGroups: ['all'], LaunchPermission: { Add: [{ Group: 'all' }] } })
+  expect(await permissions()).toEqual([{ UserId: friend }, { Group: 'all' }])
 })
 
 test('a grantee sees and launches the image without a permission for its snapshot, and cannot copy it without one', async () => {
@@ -167,6 +171,16 @@ test.each<[object, string, string]>([
     { Description: { Value: 'x' }, ...permission({ Add: [{ UserId: friend }] }) },
     'InvalidParameterCombination',
     'Description',
+  ],
+  [
+    { ...permission({ Add: [{ UserId: friend }] }), UserIds: ['000000000004'] },
+    'InvalidParameterCombination',
+    'LaunchPermission',
+  ],
+  [
+    { ...permission({ Add: [{ UserId: friend }] }), UserIds: [friend], OperationType: 'add' },
+    'InvalidParameterCombination',
+    'OperationType',
   ],
   [{ Description: { Value: 'x'.repeat(256) } }, 'InvalidParameterValue', 'Description'],
   [{ ImageId: 'ami', Description: { Value: 'x' } }, 'InvalidAMIID.Malformed', '"ami"'],

@@ -65,6 +65,10 @@ test('permissions are given and taken in both forms, one by one and all at once'
   expect(await permissions()).toEqual([{ UserId: '000000000004' }, { Group: 'all' }])
   await reset()
   expect(await permissions()).toEqual([])
+  // Packer's way: the older list says again whom the newer one adds.
+  await modify({ UserIds: [friend], CreateVolumePermission: { Add: [{ UserId: friend }] } })
+  await modify({ GroupNames: ['all'], CreateVolumePermission: { Add: [{ Group: 'all' }] } })
+  expect(await permissions()).toEqual([{ UserId: friend }, { Group: 'all' }])
   const codes = await caller.ec2.send(
     new DescribeSnapshotAttributeCommand({ SnapshotId: id, Attribute: 'productCodes' }),
   )
@@ -204,6 +208,13 @@ test.each<[string, string, object, string, string]>([
     { ...permission({ Add: [{ UserId: friend }] }), OperationType: 'add' },
     'InvalidParameterCombination',
     'OperationType',
+  ],
+  [
+    'both forms that differ',
+    'ModifySnapshotAttribute',
+    { ...permission({ Add: [{ UserId: friend }] }), GroupNames: ['all'] },
+    'InvalidParameterCombination',
+    'CreateVolumePermission',
   ],
   ['no change', 'ModifySnapshotAttribute', {}, 'MissingParameter', 'CreateVolumePermission'],
   ['no operation', 'ModifySnapshotAttribute', { UserIds: [friend] }, 'MissingParameter', 'OperationType'],

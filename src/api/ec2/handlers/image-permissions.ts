@@ -4,7 +4,13 @@ import type { Cloud } from '../../../cloud/cloud.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { Ec2Handlers } from '../handler.ts'
-import { flatPermissions, type GranteeErrors, readGrantees, tooManyGrantees } from '../shared/grantees.ts'
+import {
+  checkRepetition,
+  flatPermissions,
+  type GranteeErrors,
+  readGrantees,
+  tooManyGrantees,
+} from '../shared/grantees.ts'
 import { readId } from '../shared/ids.ts'
 import { missing, notTogether } from '../shared/permissions.ts'
 import { scopeOf } from '../shared/scope.ts'
@@ -37,7 +43,7 @@ function readChange(input: ModifyImageAttributeRequest): Change {
     Value: Value !== undefined,
     Description: Description !== undefined,
     LaunchPermission: LaunchPermission !== undefined,
-    OperationType: isFlatPermission,
+    OperationType: isFlatPermission && LaunchPermission === undefined,
   }
   const names = Object.entries(given).flatMap(([name, isGiven]) => (isGiven ? [name] : []))
   if (names.length > 1) throw notTogether(names[0]!, names[1]!)
@@ -50,7 +56,7 @@ function readChange(input: ModifyImageAttributeRequest): Change {
       if (Description!.Value === undefined) throw missing('Description.Value')
       return { description: Description!.Value }
     case 'LaunchPermission':
-      return readPermissions(LaunchPermission!)
+      return readPermissions(input)
     default:
       return readFlatPermissions(input)
   }
@@ -74,15 +80,18 @@ function checkAttribute(attribute: string | undefined, given: string | undefined
   throw notTogether(given, `Attribute ${attribute}`)
 }
 
-function readPermissions({ Add, Remove }: NonNullable<ModifyImageAttributeRequest['LaunchPermission']>): Change {
-  if (!Add?.length && !Remove?.length) throw missing('LaunchPermission.Add')
-  for (const { OrganizationArn, OrganizationalUnitArn } of [...(Add ?? []), ...(Remove ?? [])]) {
+function readPermissions(input: ModifyImageAttributeRequest): Change {
+  const { LaunchPermission: { Add, Remove } = {}, OperationType: operation, UserIds, UserGroups } = input
+  const changes = [...(Add ?? []), ...(Remove ?? [])]
+  if (changes.length === 0) throw missing('LaunchPermission.Add')
+  for (const { OrganizationArn, OrganizationalUnitArn } of changes) {
     refuseGiven({
       'LaunchPermission.OrganizationArn': OrganizationArn,
       'LaunchPermission.OrganizationalUnitArn': OrganizationalUnitArn,
     })
   }
-  checkCount((Add?.length ?? 0) + (Remove?.length ?? 0))
+  checkRepetition({ operation, flat: flatPermissions(UserIds, UserGroups) }, changes, 'LaunchPermission')
+  checkCount(changes.length)
   return {
     add: readGrantees(Add, errors, 'LaunchPermission.Add'),
     remove: readGrantees(Remove, errors, 'LaunchPermission.Remove'),

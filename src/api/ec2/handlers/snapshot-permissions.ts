@@ -6,6 +6,7 @@ import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { Ec2Handlers } from '../handler.ts'
 import {
+  checkRepetition,
   ec2Permissions,
   flatPermissions,
   type GranteeErrors,
@@ -41,19 +42,18 @@ export const snapshotPermissionHandlers = {
 function readChange(input: ModifySnapshotAttributeRequest): PermissionChange {
   const { Attribute, CreateVolumePermission: changes, OperationType, UserIds, GroupNames } = input
   if (Attribute !== undefined && Attribute !== 'createVolumePermission') throw notModifiable(Attribute)
-  const isFlat = OperationType !== undefined || !!UserIds?.length || !!GroupNames?.length
+  const flat = flatPermissions(UserIds, GroupNames)
   if (changes) {
-    if (isFlat) throw notTogether('CreateVolumePermission', 'OperationType, UserId and UserGroup')
     if (changes.Add?.length && changes.Remove?.length) {
       throw notTogether('CreateVolumePermission.Add', 'CreateVolumePermission.Remove')
     }
     const operation = changes.Remove?.length ? 'remove' : 'add'
     const [list, name] = operation === 'add' ? [changes.Add, 'Add'] : [changes.Remove, 'Remove']
+    checkRepetition({ operation: OperationType, flat }, list ?? [], 'CreateVolumePermission')
     return { operation, grantees: readList(list, `CreateVolumePermission.${name}`) }
   }
-  if (!isFlat) throw missing('CreateVolumePermission')
-  if (OperationType === undefined) throw missing('OperationType')
-  return { operation: OperationType, grantees: readList(flatPermissions(UserIds, GroupNames), 'UserId or UserGroup') }
+  if (OperationType === undefined) throw missing(flat.length === 0 ? 'CreateVolumePermission' : 'OperationType')
+  return { operation: OperationType, grantees: readList(flat, 'UserId or UserGroup') }
 }
 
 function readList(permissions: Parameters<typeof readGrantees>[0], parameter: string): string[] {

@@ -62,6 +62,20 @@ export function flatPermissions(
   return [...(userIds ?? []).map((UserId) => ({ UserId })), ...(groups ?? []).map((Group) => ({ Group }))]
 }
 
+/**
+ * Packer names whom it adds in both forms: in the newer one, and again in the older lists without an OperationType, which
+ * alone would mean nothing. EC2 takes that. Throws InvalidParameterCombination when the lists say something of their own.
+ */
+export function checkRepetition(
+  { operation, flat }: { operation: string | undefined; flat: readonly Permission[] },
+  newer: readonly Permission[],
+  parameter: string,
+): void {
+  const isNamed = ({ UserId, Group }: Permission) => newer.some((one) => one.UserId === UserId && one.Group === Group)
+  if (operation !== undefined || !flat.every(isNamed))
+    throw notTogether(parameter, 'OperationType, UserId and UserGroup')
+}
+
 export function ec2Permissions(grantees: readonly string[]): { UserId?: string; Group?: 'all' }[] {
   return grantees.map((grantee) => (grantee === 'all' ? { Group: 'all' } : { UserId: grantee }))
 }
