@@ -49,7 +49,7 @@ export const benchBundles: Bench = {
 async function bundled({ cloud, deps }: TestCloud, image: string, key: BundleKey, copy: string): Promise<BundledRoot> {
   const { certificates, buckets, objects } = cloud
   const signer = await createIdentity({ commonName: 'bench', serialNumber: '01', nowMs: Date.now() })
-  await certificates.upload(scope.accountId, signer.certificate)
+  await certificates.upload({ accountId: scope.accountId, userId: null }, signer.certificate)
   await deps.blocks.openRegion(scope.region)
   await buckets.create(scope, place('').bucket, { canned: 'private' })
   const file = await open(copy, 'w')

@@ -6,26 +6,58 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { ec2Handlers } from '../src/api/ec2/handlers/index.ts'
+import { iamHandlers } from '../src/api/iam/handlers/index.ts'
+import { stsHandlers } from '../src/api/sts/handlers.ts'
 import { printCoverage } from './generation/coverage.ts'
-import { compactModel, operationSchemas, type Patches, printModel } from './generation/ec2-model.ts'
+import { compactModel, noPatches, operationSchemas, type Patches, printModel } from './generation/ec2-model.ts'
 import { printOperationTypes, readMemberTypes, readOperationTypes } from './generation/type-declarations.ts'
 
 const root = join(import.meta.dirname, '..')
-const modelFolder = 'src/api/ec2/model'
+
+interface Source {
+  /** The last part of the client's package, and the folder below `src/api`: `ec2`. */
+  service: string
+  /** In front of `Operations`. */
+  title: string
+  apiVersion: string
+  handlers: object
+  /** Whether the service speaks AWS Query, and not EC2's own variety. */
+  isQuery: boolean
+}
+
+const sources: readonly Source[] = [
+  { service: 'ec2', title: 'Ec2', apiVersion: '2016-11-15', handlers: ec2Handlers, isQuery: false },
+  { service: 'iam', title: 'Iam', apiVersion: '2010-05-08', handlers: iamHandlers, isQuery: true },
+  { service: 'sts', title: 'Sts', apiVersion: '2011-06-15', handlers: stsHandlers, isQuery: true },
+]
 
 /** Every generated file, by its path from the root. */
 function generatedFiles(): Map<string, string> {
+  const files = new Map<string, string>()
+  const covered = sources.map((source) => {
+    const { operations, printed } = filesOf(source)
+    for (const [path, text] of printed) files.set(path, text)
+    return { name: source.service.toUpperCase(), operations, served: new Set(Object.keys(source.handlers)) }
+  })
+  return files.set('docs/coverage.md', printCoverage(covered))
+}
+
+function filesOf({ service, title, apiVersion, handlers, isQuery }: Source): {
+  operations: string[]
+  printed: [path: string, text: string][]
+} {
+  const modelFolder = `src/api/${service}/model`
   const require = createRequire(import.meta.url)
-  const clientFolder = join(dirname(require.resolve('@aws-sdk/client-ec2')), '..')
+  const clientFolder = join(dirname(require.resolve(`@aws-sdk/client-${service}`)), '..')
   const { name, version } = JSON.parse(readFileSync(join(clientFolder, 'package.json'), 'utf8'))
-  const client: Record<string, unknown> = require('@aws-sdk/client-ec2')
+  const client: Record<string, unknown> = require(`@aws-sdk/client-${service}`)
   const typesFolder = join(clientFolder, 'dist-types')
-  const patches: Patches = JSON.parse(readFileSync(join(root, modelFolder, 'patches.json'), 'utf8'))
+  const patches = readIfThere(join(root, modelFolder, 'patches.json'))
   const operations = operationSchemas(client)
 
   const model = compactModel({
     source: `${name} ${version}`,
-    apiVersion: '2016-11-15',
+    apiVersion,
     operations,
     memberEnums: readMemberTypes(typesFolder),
     enumValues: (enumName) => {
@@ -33,13 +65,17 @@ function generatedFiles(): Map<string, string> {
       const values = client[`_${enumName}`] ?? client[enumName]
       return typeof values === 'object' && values !== null && !Array.isArray(values) ? Object.values(values) : undefined
     },
-    patches,
+    patches: patches === undefined ? noPatches : (JSON.parse(patches) as Patches),
+    ...(isQuery && { query: { served: new Set(Object.keys(handlers)) } }),
   })
-  return new Map([
-    [`${modelFolder}/model.generated.json`, printModel(model)],
-    [`${modelFolder}/operations.generated.ts`, printOperationTypes(readOperationTypes(typesFolder), model.source)],
-    ['docs/coverage.md', printCoverage(Object.keys(model.operations), new Set(Object.keys(ec2Handlers)))],
-  ])
+  const types = readOperationTypes(typesFolder)
+  return {
+    operations: operations.map(([, , operation]) => operation),
+    printed: [
+      [`${modelFolder}/model.generated.json`, printModel(model)],
+      [`${modelFolder}/operations.generated.ts`, printOperationTypes(types, { source: model.source, service, title })],
+    ],
+  }
 }
 
 function readIfThere(path: string): string | undefined {

@@ -14,6 +14,7 @@ import { createEbsService } from './api/ebs/service.ts'
 import { ec2Handlers } from './api/ec2/handlers/index.ts'
 import { createEc2Service } from './api/ec2/service.ts'
 import type { AuthSettings } from './api/http/exchange.ts'
+import { keyLookup } from './api/http/issued-keys.ts'
 import { createApiServer } from './api/http/server.ts'
 import { createIamService } from './api/iam/service.ts'
 import { imdsSource } from './api/imds/cloud-source.ts'
@@ -235,7 +236,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     async serve({ host, port, auth }) {
       const token = randomBytes(24).toString('base64url')
       const health = { version, machines: machines.kind, accelerator: machines.accelerator }
-      const settings = authSettings(auth, state)
+      const settings: AuthSettings = { mode: auth, lookupKey: keyLookup(cloud.identity.credentials) }
       const server = createApiServer({
         services: [
           createEc2Service({ handlers: ec2Handlers, cloud, auth: settings }),
@@ -245,7 +246,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
           createKmsService({ cloud }),
           createPricingService({ cloud }),
           createS3Service({ cloud, auth: settings, clock }),
-          createStsService(),
+          createStsService({ cloud }),
         ],
         auth: settings,
         control: controlHandler({ token, health, cloud, accessKeys: new AccessKeys(deps), jobs }),
@@ -455,17 +456,6 @@ async function kilnLinuxBundle(built: KilnLinuxImage, onProgress: (step: string)
 }
 
 const parseSeedRecord = (text: string): { root: string } => JSON.parse(text)
-
-function authSettings(mode: 'open' | 'verify', state: State): AuthSettings {
-  if (mode === 'open') return { mode }
-  return {
-    mode,
-    lookupKey: async (id) => {
-      const key = await state.settings.accessKey(id)
-      return key && { secret: key.secret, accountId: key.accountId }
-    },
-  }
-}
 
 async function writeDaemonPage(home: Home, about: Omit<DaemonPage, 'pid' | 'startTicks'>): Promise<void> {
   const page: DaemonPage = { ...about, pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0 }

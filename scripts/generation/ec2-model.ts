@@ -1,5 +1,5 @@
 /**
- * Turns the runtime schemas of the official EC2 client into Kiln's compact model. The shapes, names and required
+ * Turns the runtime schemas of an official client into Kiln's compact model: EC2's, and those of IAM and STS. The shapes, names and required
  * members come from the schemas; which member is restricted to which enumeration stands only in the client's type
  * declarations. What neither says is data in `patches.json`.
  */
@@ -23,6 +23,7 @@ type SchemaRef = unknown
 type OperationSchema = readonly [9, string, string, Traits, SchemaRef, SchemaRef]
 type StructureSchema = readonly [3, string, string, Traits, readonly string[], readonly SchemaRef[], number?]
 type ListSchema = readonly [1, string, string, Traits, SchemaRef]
+type MapSchema = readonly [2, string, string, Traits, SchemaRef, SchemaRef]
 type SimpleSchema = readonly [0, string, string, Traits, number]
 
 const scalars: Readonly<Record<number, string>> = {
@@ -33,6 +34,7 @@ const scalars: Readonly<Record<number, string>> = {
   21: 'blob',
 }
 const listModifier = 64
+const mapModifier = 128
 
 /** The name of list items in XML when the schema names none. */
 const defaultItemName = 'member'
@@ -45,7 +47,11 @@ export interface ModelSource {
   memberEnums: MemberEnums
   enumValues: (name: string) => readonly string[] | undefined
   patches: Patches
+  /** For a service that speaks AWS Query: the operations whose shapes are needed. Of the others only the names are kept. */
+  query?: { served: ReadonlySet<string> }
 }
+
+export const noPatches: Patches = { doubles: { why: '', members: [] }, openEnums: {} }
 
 export function operationSchemas(client: Record<string, unknown>): OperationSchema[] {
   const isOperation = (value: unknown): value is OperationSchema => Array.isArray(value) && value[0] === 9
@@ -58,7 +64,12 @@ export function compactModel(from: ModelSource): CompactModel {
   const inputs = new Map<string, StructureSchema>()
   const outputs = new Map<string, StructureSchema>()
   const operations: Record<string, string> = {}
+  const others: string[] = []
   for (const [, , name, , input, output] of from.operations) {
+    if (from.query && !from.query.served.has(name)) {
+      others.push(name)
+      continue
+    }
     operations[name] = `${collect(input, inputs) ?? '-'} ${collect(output, outputs) ?? '-'}`
   }
 
@@ -81,12 +92,12 @@ export function compactModel(from: ModelSource): CompactModel {
       const type = doubles.delete(`${name}.${member}`) ? 'double' : typeOf(shape)
       let line = `${member}${index < requiredCount ? '!' : ''} ${type}`
       if (inputs.has(name)) {
-        const query = traits.ec2QueryName ?? capitalised(traits.xmlName ?? member)
+        const query = from.query ? member : (traits.ec2QueryName ?? capitalised(traits.xmlName ?? member))
         if (query !== member) line += ` q=${query}`
         const values = enumOf(name, member)
         if (values) line += ` e=${values}`
       }
-      if (outputs.has(name)) {
+      if (outputs.has(name) && !from.query) {
         const xml = traits.xmlName ?? member
         if (xml !== uncapitalised(member)) line += ` x=${xml}`
       }
@@ -100,6 +111,7 @@ export function compactModel(from: ModelSource): CompactModel {
   return {
     source: from.source,
     apiVersion: from.apiVersion,
+    ...(from.query && { protocol: 'query' as const, others }),
     operations,
     structures,
     enums: Object.fromEntries(sorted(enums)),
@@ -112,9 +124,10 @@ export function printModel(model: CompactModel): string {
     `{\n${Object.entries(rows)
       .map(([key, value]) => `${JSON.stringify(key)}:${JSON.stringify(value)}`)
       .join(',\n')}\n}`
+  const { source, apiVersion, protocol, others } = model
   return `{
-"source":${JSON.stringify(model.source)},
-"apiVersion":${JSON.stringify(model.apiVersion)},
+"source":${JSON.stringify(source)},
+"apiVersion":${JSON.stringify(apiVersion)},${protocol ? `\n"protocol":${JSON.stringify(protocol)},` : ''}${others ? `\n"others":${JSON.stringify(others)},` : ''}
 "operations":${table(model.operations)},
 "structures":${table(model.structures)},
 "enums":${table(model.enums)}
@@ -141,7 +154,9 @@ function typeOf(shape: unknown): string {
     const [item, traits] = unwrap(shape[4])
     return `[${traits.xmlName ?? defaultItemName}]${typeOf(item)}`
   }
+  if (isMap(shape)) return `{}${typeOf(unwrap(shape[5])[0])}`
   if (isSimple(shape)) return typeOf(shape[4])
+  if (typeof shape === 'number' && shape & mapModifier) return `{}${typeOf(shape - mapModifier)}`
   if (typeof shape === 'number' && shape & listModifier) return `[${defaultItemName}]${typeOf(shape - listModifier)}`
   const scalar = typeof shape === 'number' ? scalars[shape] : undefined
   assert(scalar, `the client has a schema that the generator does not know: ${JSON.stringify(shape)}`)
@@ -159,6 +174,7 @@ function unwrap(ref: SchemaRef): [shape: unknown, traits: { xmlName?: string; ec
 
 const isStructure = (shape: unknown): shape is StructureSchema => Array.isArray(shape) && shape[0] === 3
 const isList = (shape: unknown): shape is ListSchema => Array.isArray(shape) && shape[0] === 1
+const isMap = (shape: unknown): shape is MapSchema => Array.isArray(shape) && shape[0] === 2
 const isSimple = (shape: unknown): shape is SimpleSchema => Array.isArray(shape) && shape[0] === 0
 
 function sorted<T>(entries: Map<string, T> | Record<string, T>): [string, T][] {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { printCoverage } from './coverage.ts'
-import { compactModel, printModel } from './ec2-model.ts'
+import { compactModel, noPatches, printModel } from './ec2-model.ts'
 import { printOperationTypes } from './type-declarations.ts'
 
 // The notation of the official client's schemas, in small.
@@ -55,6 +55,22 @@ describe('the generator', () => {
     expect(JSON.parse(printModel(model))).toEqual(model)
   })
 
+  test('keeps of AWS Query the names as they are, maps, and of what is not served the name alone', () => {
+    const answer = [3, 'ns', 'DoResult', 0, ['Counts'], [129]]
+    const operations = [
+      [9, 'ns', 'Do', 0, () => request, () => answer],
+      [9, 'ns', 'Other', 0, 'unit', () => result],
+    ] as never
+    const model = compactModel({ ...source, operations, query: { served: new Set(['Do']) }, patches: noPatches })
+    expect(model.others).toEqual(['Other'])
+    expect(model.structures).toEqual({
+      DoRequest: ['Name! string e=Open', 'Mode string e=Mode', 'Inners [item]Inner', 'When timestamp'],
+      DoResult: ['Counts {}integer'],
+      Inner: ['Size integer', 'Share integer'],
+    })
+    expect(JSON.parse(printModel(model))).toEqual(model)
+  })
+
   test('refuses corrections of what is not there', () => {
     const doubles = { ...patches, doubles: { why: '', members: ['Inner.Share', 'Inner.Gone'] } }
     expect(() => compactModel({ ...source, patches: doubles })).toThrow(/Inner\.Gone/)
@@ -68,17 +84,19 @@ describe('the generator', () => {
         ['Reboot', { input: 'RebootRequest', output: null }],
         ['Do', { input: 'DoRequest', output: 'DoResult' }],
       ]),
-      'client 1',
+      { source: 'client 1', service: 'ec2', title: 'Ec2' },
     )
     expect(text).toContain('  Do: { input: ec2.DoRequest; output: ec2.DoResult }\n  Reboot: {')
     expect(text).toContain('input: ec2.RebootRequest; output: Record<string, never> }')
   })
 
   test('prints coverage, and refuses a handler for what EC2 does not have', () => {
-    const text = printCoverage(['A', 'B', 'C', 'D', 'E'], new Set(['B']))
+    const covered = (operations: string[], served: string[]) =>
+      printCoverage([{ name: 'EC2', operations, served: new Set(served) }])
+    const text = covered(['A', 'B', 'C', 'D', 'E'], ['B'])
     expect(text).toContain('Kiln serves 1 of the 5 operations')
     expect(text).toContain('## Served\n\n| | | |\n| --- | --- | --- |\n| B | | |\n')
     expect(text).toContain('| A | C | D |\n| E | | |\n')
-    expect(() => printCoverage(['A'], new Set(['Z']))).toThrow(/Z/)
+    expect(() => covered(['A'], ['Z'])).toThrow(/Z/)
   })
 })

@@ -10,6 +10,12 @@ import type { ApiService, HttpAnswer, ServiceRequest } from './service.ts'
 
 const contentType = 'application/x-amz-json-1.1'
 
+/** What all of these services call errors of the edge. */
+const edgeExceptions: Partial<Record<ErrorCode, string>> = {
+  ExpiredToken: 'ExpiredTokenException',
+  InvalidClientTokenId: 'UnrecognizedClientException',
+}
+
 export interface JsonServiceSettings<Handler> {
   /** As its requests are signed: `kms`. */
   name: string
@@ -46,7 +52,7 @@ export function createJsonService<Handler>(settings: JsonServiceSettings<Handler
   function errorAnswer({ code, status, message }: KilnError): HttpAnswer {
     return {
       ...{ status, contentType },
-      body: JSON.stringify({ __type: exceptions[code] ?? code, [messageMember]: message }),
+      body: JSON.stringify({ __type: exceptions[code] ?? edgeExceptions[code] ?? code, [messageMember]: message }),
     }
   }
 

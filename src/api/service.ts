@@ -1,4 +1,6 @@
 /** What an AWS service is to the HTTP edge. */
+
+import type { Caller } from '../cloud/identity/callers.ts'
 import type { KilnError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import type { Guest } from './http/guests.ts'
@@ -19,6 +21,8 @@ export interface ServiceRequest {
   stream?: BodyStream
   /** Of a request without a signature, `anonymous`. */
   accountId: string
+  /** Of a request without a signature, the anonymous account. */
+  caller: Caller
   region: string
   /** False when the signature names no region: then `region` is the service's own choice. */
   isRegionSigned: boolean

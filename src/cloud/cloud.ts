@@ -14,6 +14,8 @@ import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
 import { Encryption } from './encryption/encryption.ts'
 import { NamedKeys } from './encryption/named-keys.ts'
+import { IdentityAccess } from './identity/identity-access.ts'
+import { InstanceProfileAssociations } from './identity/instance-profile-associations.ts'
 import { BundleCopies } from './images/bundle-copies.ts'
 import { ImagePermissions } from './images/image-permissions.ts'
 import { Images } from './images/images.ts'
@@ -104,6 +106,8 @@ export interface Cloud {
   readonly encryption: Encryption
   readonly certificates: Certificates
   readonly identitySignatures: IdentitySignatures
+  readonly identity: IdentityAccess
+  readonly instanceProfileAssociations: InstanceProfileAssociations
   readonly bundles: Bundles
   readonly instanceStoreImages: InstanceStoreImages
   readonly bundleCopies: BundleCopies
@@ -178,6 +182,7 @@ export function createCloud(
   const encryptionKeys = new NamedKeys(deps)
   const ebsDefaults = new EbsDefaults(deps, encryptionKeys)
   const certificates = new Certificates(deps)
+  const identity = new IdentityAccess(deps)
   const contents = new Contents(deps)
   const buckets = new Buckets(deps, contents)
   const objects = new Objects(deps, buckets, contents)
@@ -276,6 +281,8 @@ export function createCloud(
     ebsDefaults,
     encryption,
     certificates,
+    identity,
+    instanceProfileAssociations: new InstanceProfileAssociations(deps, identity.instanceProfiles),
     identitySignatures: new IdentitySignatures(certificates),
     bundles,
     instanceStoreImages: new InstanceStoreImages(deps, { images, snapshots, bundles }),

@@ -173,6 +173,12 @@ export const catalogue = {
   InvalidRegion: client,
   InvalidZone: client,
   'InvalidZone.NotFound': client,
+  // IAM and STS
+  DeleteConflict: 409,
+  EntityAlreadyExists: 409,
+  ExpiredToken: client,
+  InvalidInput: client,
+  MalformedPolicyDocument: client,
   // Certificates of bundles, in IAM's words
   DuplicateCertificate: 409,
   LimitExceeded: 409,

@@ -17,6 +17,7 @@ export const idPrefixes = {
   keyPair: 'key',
   elasticAddress: 'eipalloc',
   elasticAssociation: 'eipassoc',
+  instanceProfileAssociation: 'iip-assoc',
   launchTemplate: 'lt',
   internetGateway: 'igw',
   routeTable: 'rtb',

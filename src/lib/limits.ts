@@ -2,8 +2,27 @@
 export const limits = {
   /** EC2's: 10 GiB. */
   instanceStoreRootBytes: 10 * 1024 ** 3,
-  /** IAM allows two. */
+  /** IAM allows two: of a user, or of the account itself. */
   signingCertificatesPerAccount: 2,
+  /** Of an account, as IAM's quotas have it. */
+  users: 5000,
+  groups: 300,
+  roles: 1000,
+  instanceProfiles: 1000,
+  policies: 1500,
+  groupsPerUser: 10,
+  accessKeysPerUser: 2,
+  /** Managed policies attached to one user, group or role. */
+  attachedPolicies: 10,
+  versionsPerPolicy: 5,
+  identityPathLength: 512,
+  /** Characters of policies without white space; those within an identity count together. */
+  managedPolicyLength: 6144,
+  trustPolicyLength: 2048,
+  inlinePolicyLength: { user: 2048, group: 5120, role: 10_240 },
+  /** Answers of IAM in one page: usual, and most. */
+  identityPageDefault: 100,
+  identityPageMax: 1000,
   /** Largest EC2 or STS request body. */
   requestBodyBytes: 1024 * 1024,
   /** How long it may take to send one. */

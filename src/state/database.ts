@@ -23,6 +23,7 @@ import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as pulledImages from './migrations/0021-pulled-images.ts'
 import * as vpcs from './migrations/0022-vpcs.ts'
 import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
+import * as identities from './migrations/0023-identities.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -52,6 +53,7 @@ const migrations: Record<string, Migration> = {
   '0021-pulled-images': pulledImages,
   '0022-vpcs': vpcs,
   '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
+  '0023-identities': identities,
 }
 
 export function openDatabase(dialect: Dialect): Db {

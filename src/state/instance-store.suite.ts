@@ -7,7 +7,7 @@ import type { State } from './state.ts'
 export function instanceStoreTests(state: () => State): void {
   describe('signing certificates', () => {
     const row = (id: string, about: Partial<SigningCertificate> = {}): SigningCertificate => ({
-      ...{ id, accountId: account, body: 'PEM', fingerprint: id, status: 'active', createdAt: 1 },
+      ...{ id, accountId: account, body: 'PEM', fingerprint: id, status: 'active', createdAt: 1, userId: null },
       ...about,
     })
 
@@ -17,10 +17,10 @@ export function instanceStoreTests(state: () => State): void {
       await signingCertificates.insert(row('A'))
       await signingCertificates.insert(row('C', { accountId: other, fingerprint: 'A' }))
       expect((await signingCertificates.of(account)).map(({ id }) => id)).toEqual(['A', 'B'])
-      expect(await signingCertificates.setStatus(other, 'A', 'inactive')).toBe(false)
-      expect(await signingCertificates.setStatus(account, 'A', 'inactive')).toBe(true)
-      expect(await signingCertificates.delete(other, 'B')).toBe(false)
-      expect(await signingCertificates.delete(account, 'B')).toBe(true)
+      expect(await signingCertificates.setStatus({ accountId: other, userId: null }, 'A', 'inactive')).toBe(false)
+      expect(await signingCertificates.setStatus({ accountId: account, userId: null }, 'A', 'inactive')).toBe(true)
+      expect(await signingCertificates.delete({ accountId: other, userId: null }, 'B')).toBe(false)
+      expect(await signingCertificates.delete({ accountId: account, userId: null }, 'B')).toBe(true)
       expect(await signingCertificates.of(account)).toMatchObject([{ id: 'A', status: 'inactive' }])
     })
 

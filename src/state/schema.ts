@@ -12,6 +12,7 @@ import type { BundleTaskTables } from './schema/bundle-tasks.ts'
 import type { BundleColumns } from './schema/bundles.ts'
 import type { CertificateTables } from './schema/certificates.ts'
 import type { EncryptionTables } from './schema/encryption.ts'
+import type { IdentityTables } from './schema/identities.ts'
 import type { InstanceDiskTables } from './schema/instance-disks.ts'
 import type { LaunchTemplateTables } from './schema/launch-templates.ts'
 import type { NetworkTables } from './schema/networks.ts'
@@ -406,6 +407,7 @@ export interface Database
     BundleTaskTables,
     CertificateTables,
     EncryptionTables,
+    IdentityTables,
     InstanceDiskTables,
     LaunchTemplateTables,
     NetworkTables,

@@ -5,6 +5,7 @@ import { accountSettingsTests } from './account-settings.suite.ts'
 import { budgetTests } from './budgets.suite.ts'
 import { bundleTaskTests } from './bundle-tasks.suite.ts'
 import type { Filter } from './filters.ts'
+import { identityTests } from './identities.suite.ts'
 import type { Image } from './images.ts'
 import { instanceStoreTests } from './instance-store.suite.ts'
 import type { Instance } from './instances.ts'
@@ -295,6 +296,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     accountSettingsTests(() => state)
     budgetTests(() => state)
     bundleTaskTests(() => state)
+    identityTests(() => state)
     launchTemplateTests(() => state)
     volumeFeatureTests(() => state)
 

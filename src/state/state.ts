@@ -10,8 +10,11 @@ import { DhcpOptionsRepository } from './dhcp-options.ts'
 import { ElasticAddressRepository } from './elastic-addresses.ts'
 import { EncryptionRepository } from './encryption.ts'
 import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
+import { IdentityRepository } from './identities.ts'
+import { IdentityPolicyRepository } from './identity-policies.ts'
 import { ImageRepository } from './images.ts'
 import { InstanceDiskRepository } from './instance-disks.ts'
+import { InstanceProfileAssociationRepository } from './instance-profile-associations.ts'
 import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
 import { LaunchTemplateRepository } from './launch-templates.ts'
@@ -49,6 +52,7 @@ import {
 } from './usage/metered-repositories.ts'
 import { Metering, type MeteringOptions } from './usage/metering.ts'
 import { UsageRepository } from './usage/usage.ts'
+import { UserAccessKeyRepository } from './user-access-keys.ts'
 import { VolumeModificationRepository } from './volume-modifications.ts'
 import { VolumeRepository } from './volumes.ts'
 
@@ -87,6 +91,10 @@ export interface Repositories {
   readonly operations: OperationRepository
   readonly encryption: EncryptionRepository
   readonly signingCertificates: SigningCertificateRepository
+  readonly identities: IdentityRepository
+  readonly identityPolicies: IdentityPolicyRepository
+  readonly userAccessKeys: UserAccessKeyRepository
+  readonly instanceProfileAssociations: InstanceProfileAssociationRepository
   readonly usage: UsageRepository
   readonly budgets: BudgetRepository
 }
@@ -179,6 +187,10 @@ function plainRepositories(db: Db): Repositories {
     operations: new OperationRepository(db),
     encryption: new EncryptionRepository(db),
     signingCertificates: new SigningCertificateRepository(db),
+    identities: new IdentityRepository(db),
+    identityPolicies: new IdentityPolicyRepository(db),
+    userAccessKeys: new UserAccessKeyRepository(db),
+    instanceProfileAssociations: new InstanceProfileAssociationRepository(db),
     usage: new UsageRepository(db),
     budgets: new BudgetRepository(db),
   }

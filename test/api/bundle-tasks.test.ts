@@ -81,7 +81,7 @@ beforeAll(async () => {
     return client
   }
   const signer = await newIdentity('01')
-  await cloud.certificates.upload(account, signer.certificate)
+  await cloud.certificates.upload({ accountId: account, userId: null }, signer.certificate)
   const cloudCertificate = (await cloud.certificates.cloudIdentity()).certificate
   const bundle = await makeBundle({ image: root, accountId: account, signer, cloudCertificate })
   imageId = await registered(await putBundle(s3, { bucket, prefix: 'first' }, bundle), 'first')

@@ -45,5 +45,12 @@ mine.delete_signing_certificate(CertificateId=made["CertificateId"])
 assert len(mine.list_signing_certificates()["Certificates"]) == 1
 refused("MalformedCertificate", mine.upload_signing_certificate, CertificateBody="certificate")
 refused("NoSuchEntity", mine.list_signing_certificates, UserName="somebody")
-refused("InvalidAction", mine.list_groups)
+refused("UnsupportedOperation", mine.list_server_certificates)
+mine.create_user(UserName="signer")
+own = mine.upload_signing_certificate(UserName="signer", CertificateBody=third)["Certificate"]
+assert own["UserName"] == "signer", own
+assert [each["CertificateId"] for each in mine.list_signing_certificates(UserName="signer")["Certificates"]] == [own["CertificateId"]]
+refused("DeleteConflict", mine.delete_user, UserName="signer")
+mine.delete_signing_certificate(UserName="signer", CertificateId=own["CertificateId"])
+mine.delete_user(UserName="signer")
 print("certificates: as they should be")

@@ -36,9 +36,9 @@ test('the cloud has one certificate, and trusts it beside those of the account',
   expect(readPrivateKey(String(privateKey.export({ type: 'pkcs8', format: 'pem' })), certificate)).toBeDefined()
   const [mine] = await identities()
   const accountId = '777788889999'
-  const row = await certificates.upload(accountId, mine!.certificate)
+  const row = await certificates.upload({ accountId, userId: null }, mine!.certificate)
   expect(await certificates.trustedFor({ accountId })).toEqual([certificate, row.body])
-  await certificates.setStatus(accountId, row.id, 'inactive')
+  await certificates.setStatus({ accountId, userId: null }, row.id, 'inactive')
   expect(await certificates.trustedFor({ accountId })).toEqual([certificate])
 })
 

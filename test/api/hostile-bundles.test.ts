@@ -41,7 +41,7 @@ beforeAll(async () => {
   signer = await newIdentity('01')
   const { certificates } = served().cloud
   cloudCertificate = (await certificates.cloudIdentity()).certificate
-  await certificates.upload(accountId, signer.certificate)
+  await certificates.upload({ accountId, userId: null }, signer.certificate)
   watcher = setInterval(() => {
     peak = Math.max(peak, process.memoryUsage.rss())
   }, 20)

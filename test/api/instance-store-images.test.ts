@@ -33,7 +33,7 @@ beforeAll(async () => {
   mine = await newIdentity('01')
   const { certificates } = served().cloud
   cloudCertificate = (await certificates.cloudIdentity()).certificate
-  await certificates.upload(accountId, mine.certificate)
+  await certificates.upload({ accountId, userId: null }, mine.certificate)
   good = await bundle()
 })
 

@@ -37,7 +37,7 @@ let imageId: string
 beforeAll(async () => {
   const signer = await newIdentity('01')
   const { certificates } = served().cloud
-  await certificates.upload(accountId, signer.certificate)
+  await certificates.upload({ accountId, userId: null }, signer.certificate)
   const cloudCertificate = (await certificates.cloudIdentity()).certificate
   const blockDeviceMapping = [
     { virtual: 'ami', device: 'sda1' },
@@ -227,7 +227,7 @@ describe('an instance whose root comes out of a bundle', () => {
   test('ends with the reason when its bundle is no longer there', async () => {
     const signer = await newIdentity('02')
     const { certificates } = served().cloud
-    await certificates.upload(accountId, signer.certificate)
+    await certificates.upload({ accountId, userId: null }, signer.certificate)
     const cloudCertificate = (await certificates.cloudIdentity()).certificate
     const bundle = await makeBundle({ image: root, accountId, signer, cloudCertificate })
     const s3 = served().s3(accountId)

@@ -46,7 +46,7 @@ async function launch(ImageId: string, more: Partial<RunInstancesCommandInput> =
 async function registerBundle(): Promise<string> {
   const signer = await newIdentity('01')
   const { certificates } = served().cloud
-  await certificates.upload(accountId, signer.certificate)
+  await certificates.upload({ accountId, userId: null }, signer.certificate)
   const cloudCertificate = (await certificates.cloudIdentity()).certificate
   const bundle = await makeBundle({ image: rootImage(2 ** 20), accountId, signer, cloudCertificate })
   const ImageLocation = await putBundle(served().s3(accountId), { bucket: 'tutorial', prefix: 'image' }, bundle)

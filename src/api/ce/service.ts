@@ -21,7 +21,6 @@ export function createCeService({ cloud }: { cloud: CeCloud }): ApiService {
     messageMember: 'Message',
     exceptions: {
       InternalError: 'InternalServerException',
-      InvalidClientTokenId: 'UnrecognizedClientException',
       InvalidParameterValue: 'ValidationException',
       RequestLimitExceeded: 'LimitExceededException',
     },

@@ -17,6 +17,7 @@ const exceptions: Partial<Record<ErrorCode, EbsException>> = {
   IdempotentParameterMismatch: { name: 'ConflictException', status: 409 },
   'InvalidSnapshot.NotFound': { name: 'ResourceNotFoundException', status: 404, reason: 'SNAPSHOT_NOT_FOUND' },
   InternalError: { name: 'InternalServerException', status: 500 },
+  ExpiredToken: { name: 'ExpiredTokenException', status: 403 },
   InvalidClientTokenId: { name: 'UnrecognizedClientException', status: 403 },
   SignatureDoesNotMatch: { name: 'InvalidSignatureException', status: 403 },
   ...Object.fromEntries(

@@ -72,7 +72,8 @@ export function createEc2Service<C extends EnterableCloud>({
 
   return {
     name: 'ec2',
-    signature: { unknownKeyCode: 'AuthFailure', objectStorage: false },
+    // Source: RequestExpired in "Error codes for the Amazon EC2 API".
+    signature: { unknownKeyCode: 'AuthFailure', expiredTokenCode: 'RequestExpired', objectStorage: false },
     bodyLimitBytes: limits.requestBodyBytes,
     handle,
     errorAnswer: (error, requestId) => ({

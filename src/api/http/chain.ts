@@ -1,15 +1,22 @@
 /** The way of one request through the API edge: {@link chain} is all of it, in order. */
 import { anonymous } from '../../cloud/buckets/acl.ts'
-import { isDiskFull, KilnError, messageOf } from '../../lib/errors.ts'
+import { accountCaller } from '../../cloud/identity/callers.ts'
+import { isDiskFull, isKilnError, KilnError, messageOf } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
 import { regionNames } from '../../lib/regions.ts'
 import { encodeError } from '../ec2/codec/encode.ts'
 import { bucketOfHost } from '../s3/bucket-host.ts'
 import { type HttpAnswer, xmlContentType } from '../service.ts'
 import { readAuthorization, splitTarget } from '../signature/authorization.ts'
-import { declaredHash, verifySignature } from '../signature/verification.ts'
+import {
+  declaredHash,
+  type KeyLookup,
+  keyUseOf,
+  type SignaturePolicy,
+  verifySignature,
+} from '../signature/verification.ts'
 import { verifyVersion2 } from '../signature/version2.ts'
-import { accountOfKey } from './accounts.ts'
+import { callerOfKey } from './accounts.ts'
 import { readBody } from './body.ts'
 import type { ChainSettings, Exchange, Incoming } from './exchange.ts'
 import { checkGuestHost, checkGuestPath } from './guests.ts'
@@ -25,7 +32,7 @@ const chain: readonly Step[] = [
   serveControl,
   routeToService,
   readBoundedBody,
-  identifyAccount,
+  identifyCaller,
   identifyRegion,
   // Decodes, validates, answers dry runs, calls the handler, encodes.
   callService,
@@ -146,30 +153,47 @@ async function readBoundedBody(exchange: Exchange, { clock }: ChainSettings): Pr
   exchange.body = await readBody(incoming.body, service!.bodyLimitBytes, clock)
 }
 
-async function identifyAccount(exchange: Exchange, { auth, clock }: ChainSettings): Promise<void> {
+async function identifyCaller(exchange: Exchange, { auth, clock }: ChainSettings): Promise<void> {
   const { incoming, headers, service, body, authorization, guest } = exchange
   exchange.payloadHash = declaredHash(incoming, authorization)
   if (!authorization) {
-    exchange.accountId = anonymous
-  } else if (auth.mode === 'open') {
-    const refusal = service!.signature.objectStorage ? 'AccessDenied' : 'AuthFailure'
-    exchange.accountId = accountOfKey(authorization.scope.accessKeyId, guest, refusal)
+    exchange.caller = accountCaller(anonymous)
   } else {
-    const request = { ...incoming, body }
-    const { lookupKey } = auth
-    if (authorization.version === 2) {
-      const bucket = bucketOfHost(headers.get('host'))
-      const policy = service!.signature
-      const { accountId } = await verifyVersion2(request, authorization, bucket, policy, lookupKey, clock.now())
-      exchange.accountId = accountId
+    const policy = service!.signature
+    const lookupKey = auth.lookupKey && inWordsOf(policy, auth.lookupKey)
+    if (auth.mode === 'open') {
+      const { accessKeyId } = authorization.scope
+      const refusal = policy.objectStorage ? 'AccessDenied' : 'AuthFailure'
+      const use = keyUseOf(incoming, authorization)
+      exchange.caller = await callerOfKey(accessKeyId, use, { ...(lookupKey && { lookupKey }) }, { guest, refusal })
     } else {
-      const verified = await verifySignature(request, authorization, service!.signature, lookupKey, clock.now())
-      exchange.accountId = verified.accountId
-      exchange.payloadHash = verified.payloadHash
-      exchange.seed = verified.seed
+      const request = { ...incoming, body }
+      const now = clock.now()
+      if (authorization.version === 2) {
+        const bucket = bucketOfHost(headers.get('host'))
+        const key = await verifyVersion2(request, authorization, bucket, policy, lookupKey!, now)
+        exchange.caller = key.caller ?? accountCaller(key.accountId)
+      } else {
+        const verified = await verifySignature(request, authorization, policy, lookupKey!, now)
+        exchange.caller = verified.caller ?? accountCaller(verified.accountId)
+        exchange.payloadHash = verified.payloadHash
+        exchange.seed = verified.seed
+      }
     }
   }
-  exchange.audit.accountId = exchange.accountId
+  exchange.audit.accountId = exchange.caller.accountId
+}
+
+/** Services differ in what they call a token that is past its time. */
+function inWordsOf({ expiredTokenCode: code }: SignaturePolicy, lookupKey: KeyLookup): KeyLookup {
+  return async (accessKeyId, use) => {
+    try {
+      return await lookupKey(accessKeyId, use)
+    } catch (error) {
+      if (code && isKilnError(error, 'ExpiredToken')) throw new KilnError(code, 'Request has expired.')
+      throw error
+    }
+  }
 }
 
 function identifyRegion(exchange: Exchange): void {
@@ -187,6 +211,7 @@ function identifyRegion(exchange: Exchange): void {
 
 async function callService(exchange: Exchange, { log }: ChainSettings): Promise<void> {
   const { requestId, incoming, path, query, headers, audit, service, payloadHash, seed, authorization } = exchange
+  const caller = exchange.caller!
   exchange.answer = await service!.handle({
     requestId,
     method: incoming.method,
@@ -195,7 +220,8 @@ async function callService(exchange: Exchange, { log }: ChainSettings): Promise<
     headers,
     body: exchange.body ?? Buffer.alloc(0),
     ...(service!.isStreaming ? { stream: { source: incoming.body, payloadHash, seed } } : {}),
-    accountId: exchange.accountId!,
+    accountId: caller.accountId,
+    caller,
     region: exchange.region!,
     isRegionSigned: Boolean(authorization?.scope.region),
     guest: exchange.guest,

@@ -1,4 +1,5 @@
 /** One request on its way through the chain, and what the chain works with. */
+import type { Caller } from '../../cloud/identity/callers.ts'
 import type { Clock } from '../../lib/clock.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Random } from '../../lib/random.ts'
@@ -33,8 +34,8 @@ export interface ControlRequest {
 export type ControlHandler = (request: ControlRequest) => Promise<HttpAnswer | undefined>
 
 export type AuthSettings =
-  /** Every access key is taken for what it says: only for loopback. */
-  { mode: 'open' } | { mode: 'verify'; lookupKey: KeyLookup }
+  /** Every access key is taken for what it says, or for whose it is if Kiln issued it: only for loopback. */
+  { mode: 'open'; lookupKey?: KeyLookup } | { mode: 'verify'; lookupKey: KeyLookup }
 
 export interface ChainSettings {
   services: readonly ApiService[]
@@ -61,7 +62,7 @@ export interface Exchange {
   body?: Buffer
   payloadHash?: string | undefined
   seed?: ChunkSeed
-  accountId?: string
+  caller?: Caller
   region?: string
   answer?: HttpAnswer
 }

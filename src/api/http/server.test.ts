@@ -5,7 +5,7 @@ import {
   paginateDescribeImages,
   RunInstancesCommand,
 } from '@aws-sdk/client-ec2'
-import { GetSessionTokenCommand, STSClient } from '@aws-sdk/client-sts'
+import { AssumeRootCommand, STSClient } from '@aws-sdk/client-sts'
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { KilnError } from '../../lib/errors.ts'
@@ -185,7 +185,11 @@ describe('STS', () => {
   test('says of its other operations that they are not supported, in its own form', async () => {
     await start()
     const sts = new STSClient({ endpoint: running!.url, region: 'us-east-1', credentials, maxAttempts: 1 })
-    const error = await failure(sts.send(new GetSessionTokenCommand({})))
+    const error = await failure(
+      sts.send(
+        new AssumeRootCommand({ TargetPrincipal: '000000000001', TaskPolicyArn: { arn: 'arn:aws:iam::aws:policy/x' } }),
+      ),
+    )
     expect(error).toMatchObject({ name: 'UnsupportedOperation', Type: 'Sender', $metadata: { httpStatusCode: 400 } })
     sts.destroy()
     const unknown = await send({ path: '/?Action=Nothing', headers: { authorization: authorization('sts') } })

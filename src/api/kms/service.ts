@@ -20,7 +20,6 @@ export function createKmsService({ cloud }: { cloud: KmsCloud }): ApiService {
     exceptions: {
       CustomerKeyHasBeenRevoked: 'DisabledException',
       InternalError: 'KMSInternalException',
-      InvalidClientTokenId: 'UnrecognizedClientException',
       InvalidParameterValue: 'ValidationException',
       ResourceLimitExceeded: 'LimitExceededException',
       SerializationException: 'ValidationException',

@@ -18,7 +18,6 @@ export function createPricingService({ cloud }: { cloud: PricingCloud }): ApiSer
     messageMember: 'Message',
     exceptions: {
       InternalError: 'InternalErrorException',
-      InvalidClientTokenId: 'UnrecognizedClientException',
       InvalidParameterValue: 'InvalidParameterException',
       RequestChangedException: 'InvalidNextTokenException',
       RequestLimitExceeded: 'ThrottlingException',

@@ -55,6 +55,14 @@ export function headerValue(request: Pick<SignedRequest, 'headers'>, name: strin
   return request.headers.find(([given]) => given.toLowerCase() === name)?.[1]
 }
 
+/** What came with a key that ends; undefined where nothing did. */
+export function sessionTokenOf(request: Pick<SignedRequest, 'headers' | 'target'>): string | undefined {
+  const header = headerValue(request, 'x-amz-security-token')
+  if (header !== undefined) return header
+  const parameters = new URLSearchParams(splitTarget(request.target).query)
+  return parameters.get('X-Amz-Security-Token') ?? parameters.get('x-amz-security-token') ?? undefined
+}
+
 /** The parts of a request target: the path, and the query without its question mark. */
 export function splitTarget(target: string): { path: string; query: string } {
   const mark = target.indexOf('?')

@@ -1,11 +1,13 @@
 /** Checks a request's signature against the secret of its access key: `--auth verify`. */
 import { timingSafeEqual } from 'node:crypto'
+import type { Caller } from '../../cloud/identity/callers.ts'
 import { type ErrorCode, KilnError } from '../../lib/errors.ts'
 import {
   type Authorization,
   type CredentialScope,
   headerValue,
   type SignedRequest,
+  sessionTokenOf,
   splitTarget,
 } from './authorization.ts'
 import { canonicalRequest, hmac, sha256Hex, signingKey, stringToSign } from './canonical.ts'
@@ -14,22 +16,33 @@ export interface AccessKey {
   secret: string
   /** 12 digits. */
   accountId: string
+  /** Who has it; the account itself where nothing is said. */
+  caller?: Caller
 }
 
-export type KeyLookup = (accessKeyId: string) => Promise<AccessKey | undefined>
+/** What a key is used with, and for. */
+export interface KeyUse {
+  sessionToken: string | undefined
+  service: string
+  region: string
+}
+
+/** Undefined for a key that nobody has. Throws `ExpiredToken`. */
+export type KeyLookup = (accessKeyId: string, use: KeyUse) => Promise<AccessKey | undefined>
 
 /** In what the services differ. */
 export interface SignaturePolicy {
   /** What an access key that does not exist answers. */
   unknownKeyCode: ErrorCode
+  /** What a session token that is past its time answers; `ExpiredToken` unless given. */
+  expiredTokenCode?: ErrorCode
   /** S3: the path is signed as it was sent, and the payload may be unsigned or signed chunk by chunk. */
   objectStorage: boolean
   /** Methods whose bodies may be unsigned, because the service compares them with a checksum in a signed header. */
   unsignedBodies?: readonly string[]
 }
 
-export interface VerifiedSignature {
-  accountId: string
+export interface VerifiedSignature extends Pick<AccessKey, 'accountId' | 'caller'> {
   /** What the signature says of the body: a SHA-256, or one of S3's markers. */
   payloadHash: string
   /** What the signatures of the body's chunks start from; see `readChunks`. */
@@ -54,6 +67,11 @@ const objectMarkers = [unsignedPayload, chunkedPayload, chunkedPayloadWithTraile
 const clockSkewMs = 15 * 60_000
 const presignedMaxSeconds = 7 * 24 * 3600
 
+/** What is to be told the lookup of a key. */
+export function keyUseOf(request: Pick<SignedRequest, 'headers' | 'target'>, { scope }: Authorization): KeyUse {
+  return { sessionToken: sessionTokenOf(request), service: scope.service, region: scope.region }
+}
+
 /**
  * Throws `IncompleteSignature`, `RequestExpired`, `SignatureDoesNotMatch`, or the policy's code for an unknown key.
  */
@@ -75,7 +93,7 @@ export async function verifySignature(
     throw mismatch(`Date in Credential scope does not match YYYYMMDD from the request's time: ${scope.date}.`)
   }
 
-  const key = await lookupKey(scope.accessKeyId)
+  const key = await lookupKey(scope.accessKeyId, keyUseOf(request, authorization))
   if (!key) throw unknownKey(policy)
   const derivedKey = signingKey(key.secret, scope)
   const payloadHash = declaredPayload(request, authorization, policy)
@@ -85,7 +103,13 @@ export async function verifySignature(
   if (request.body && /^[0-9a-f]{64}$/.test(payloadHash) && sha256Hex(request.body) !== payloadHash) {
     throw mismatch('The body does not match the SHA-256 that the request was signed with.')
   }
-  return { accountId: key.accountId, payloadHash, seed: { signature, signingKey: derivedKey, timestamp, scope } }
+  const { accountId, caller } = key
+  return {
+    accountId,
+    ...(caller && { caller }),
+    payloadHash,
+    seed: { signature, signingKey: derivedKey, timestamp, scope },
+  }
 }
 
 /** Compares in constant time a signature in hexadecimal with the one that it should be. */

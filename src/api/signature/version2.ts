@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { KilnError } from '../../lib/errors.ts'
 import { type Authorization, headerValue, type SignedRequest, splitTarget } from './authorization.ts'
-import { type KeyLookup, type SignaturePolicy, unknownKey } from './verification.ts'
+import { type AccessKey, type KeyLookup, keyUseOf, type SignaturePolicy, unknownKey } from './verification.ts'
 
 const clockSkewMs = 15 * 60_000
 
@@ -15,7 +15,7 @@ const signedParameters: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The account of the key. `hostBucket` is the bucket that the Host header names, if it names one. Throws
+ * The key that signed. `hostBucket` is the bucket that the Host header names, if it names one. Throws
  * `IncompleteSignature`, `RequestExpired`, `SignatureDoesNotMatch`, or the policy's code for an unknown key.
  */
 export async function verifyVersion2(
@@ -25,14 +25,14 @@ export async function verifyVersion2(
   policy: SignaturePolicy,
   lookupKey: KeyLookup,
   nowMs: number,
-): Promise<{ accountId: string }> {
+): Promise<AccessKey> {
   const { signature } = authorization
   if (!signature) throw new KilnError('IncompleteSignature', "The signature requires 'Signature'.")
   const date = checkTime(authorization, nowMs)
-  const key = await lookupKey(authorization.scope.accessKeyId)
+  const key = await lookupKey(authorization.scope.accessKeyId, keyUseOf(request, authorization))
   if (!key) throw unknownKey(policy)
   const text = stringToSign(request, headerValue(request, 'x-amz-date') === undefined ? date : '', hostBucket)
-  if (isSignatureOf(text, signature, key.secret)) return { accountId: key.accountId }
+  if (isSignatureOf(text, signature, key.secret)) return key
   throw new KilnError(
     'SignatureDoesNotMatch',
     'The request signature we calculated does not match the signature you provided. Check your key and signing method.',

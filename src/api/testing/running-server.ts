@@ -24,6 +24,13 @@ export interface RunningServer {
   close(graceMs?: number): Promise<void>
 }
 
+/** For servers whose tests ask STS only who they are. */
+const nobody = {
+  get identity(): never {
+    throw new Error('this server knows nobody')
+  },
+}
+
 export async function startServer(
   options: {
     handlers?: Ec2Handlers<EmptyCloud>
@@ -38,7 +45,7 @@ export async function startServer(
   const settings = {
     services: [
       createEc2Service({ handlers: options.handlers ?? {}, cloud: new EmptyCloud(), auth }),
-      createStsService(),
+      createStsService({ cloud: nobody }),
     ],
     auth,
     control: async ({ method, path }) =>

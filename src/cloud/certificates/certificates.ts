@@ -7,11 +7,11 @@ import { BadBundle } from '../../bundles/bad-bundle.ts'
 import { createIdentity, type Identity, readCertificate } from '../../bundles/identity.ts'
 import { KilnError } from '../../lib/errors.ts'
 import { limits } from '../../lib/limits.ts'
-import type { SigningCertificate } from '../../state/signing-certificates.ts'
+import type { CertificateOwner, SigningCertificate } from '../../state/signing-certificates.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import { cloudIdentitySetting } from '../encryption/master-key.ts'
 
-export type { SigningCertificate }
+export type { CertificateOwner, SigningCertificate }
 
 export interface CloudIdentity {
   /** PEM. */
@@ -45,26 +45,28 @@ export class Certificates {
   /** Certificates (PEM) whose signature under a manifest of that account counts: its active ones, and the cloud's. */
   async trustedFor({ accountId }: Pick<Scope, 'accountId'>): Promise<string[]> {
     const { certificate } = await this.cloudIdentity()
-    const own = (await this.list(accountId)).filter(({ status }) => status === 'active')
+    const all = await this.#deps.state.signingCertificates.of(accountId)
+    const own = all.filter(({ status }) => status === 'active')
     return [certificate, ...own.map(({ body }) => body)]
   }
 
-  list(accountId: string): Promise<SigningCertificate[]> {
-    return this.#deps.state.signingCertificates.of(accountId)
+  list({ accountId, userId }: CertificateOwner): Promise<SigningCertificate[]> {
+    return this.#deps.state.signingCertificates.of(accountId, userId)
   }
 
-  async upload(accountId: string, text: string): Promise<SigningCertificate> {
+  async upload(owner: CertificateOwner, text: string): Promise<SigningCertificate> {
     const { pem, fingerprint } = this.#read(text)
     const { state, clock } = this.#deps
     const row: SigningCertificate = {
-      ...{ id: this.#newId(), accountId, body: pem, fingerprint, status: 'active', createdAt: clock.now() },
+      ...owner,
+      ...{ id: this.#newId(), body: pem, fingerprint, status: 'active', createdAt: clock.now() },
     }
     await state.transaction(async (tx) => {
-      const present = await tx.signingCertificates.of(accountId)
+      const present = await tx.signingCertificates.of(owner.accountId)
       if (present.some((each) => each.fingerprint === fingerprint)) {
         throw new KilnError('DuplicateCertificate', 'The account has this certificate already (CertificateBody)')
       }
-      if (present.length >= limits.signingCertificatesPerAccount) {
+      if (present.filter(({ userId }) => userId === owner.userId).length >= limits.signingCertificatesPerAccount) {
         throw new KilnError(
           'LimitExceeded',
           `Cannot exceed quota for SigningCertificatesPerUser: ${limits.signingCertificatesPerAccount}`,
@@ -75,12 +77,12 @@ export class Certificates {
     return row
   }
 
-  async setStatus(accountId: string, id: string, status: SigningCertificate['status']): Promise<void> {
-    if (!(await this.#deps.state.signingCertificates.setStatus(accountId, id, status))) throw noSuch(id)
+  async setStatus(owner: CertificateOwner, id: string, status: SigningCertificate['status']): Promise<void> {
+    if (!(await this.#deps.state.signingCertificates.setStatus(owner, id, status))) throw noSuch(id)
   }
 
-  async delete(accountId: string, id: string): Promise<void> {
-    if (!(await this.#deps.state.signingCertificates.delete(accountId, id))) throw noSuch(id)
+  async delete(owner: CertificateOwner, id: string): Promise<void> {
+    if (!(await this.#deps.state.signingCertificates.delete(owner, id))) throw noSuch(id)
   }
 
   #read(text: string): { pem: string; fingerprint: string } {

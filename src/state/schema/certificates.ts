@@ -5,6 +5,8 @@ export interface SigningCertificatesTable {
   /** As IAM names them: 32 characters. */
   id: string
   accountId: string
+  /** Null is the account itself. */
+  userId: string | null
   /** PEM. */
   body: string
   /** SHA-256 of the certificate; hexadecimal. */

@@ -40,6 +40,8 @@ function flattenValue(shape: Shape, value: unknown, path: string, into: [string,
         flattenValue(shape.item, item, `${path}.${index + 1}`, into)
       })
       return
+    case 'map':
+      throw new Error(`${path} is a map, of which EC2 has none`)
     default: {
       const text = printScalar(shape.kind, value)
       assert(text !== undefined, `${path} is not of the type ${shape.kind}`)
@@ -113,6 +115,8 @@ function readValue(shape: Shape, value: unknown): unknown {
       if (items === undefined) return []
       return (Array.isArray(items) ? items : [items]).map((item) => readValue(shape.item, item))
     }
+    case 'map':
+      return undefined
     default:
       return typeof value === 'string' ? readScalar(shape.kind, value) : undefined
   }

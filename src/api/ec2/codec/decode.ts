@@ -47,10 +47,22 @@ function decodeValue(shape: Shape, from: Parameter, member: Member): unknown {
     case 'structure':
       return decodeStructure(shape.structure, from)
     case 'list':
-      return decodeList(shape.item, from, member)
+      return decodeList(shape.item, shape.isWrapped ? unwrapped(from, shape.itemName) : from, member)
+    case 'map':
+      throw new Error(`no operation that is served takes a map: ${from.path}`)
     default:
       return decodeScalar(shape.kind, from, member)
   }
+}
+
+/** What is below the items' name; an empty text is an empty list. */
+function unwrapped(from: Parameter, itemName: string): Parameter {
+  const [first, ...rest] = from.children
+  if (first === undefined && from.value === '') return { ...from, value: undefined }
+  if (from.value !== undefined || first?.[0] !== itemName || rest.length > 0) {
+    throw invalid(from, from.value ?? '…', `It is a list: its items are ${clipped(from.path)}.${itemName}.1 and so on.`)
+  }
+  return first[1]
 }
 
 /** Items are numbered from 1. Numbers may be left out, as EC2 allows: the order counts. */

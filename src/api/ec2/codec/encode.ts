@@ -24,7 +24,8 @@ export function encodeError(error: { code: string; message: string }, requestId:
   return xmlDeclaration + element('Response', element('Errors', detail), textElement('RequestID', requestId))
 }
 
-function encodeMembers(structure: Structure, value: object, path: string): string {
+/** The members of one value, without an element around them. */
+export function encodeMembers(structure: Structure, value: object, path: string): string {
   let xml = ''
   for (const [name, content] of Object.entries(value)) {
     if (content === undefined || content === null) continue
@@ -46,10 +47,20 @@ function encodeValue(shape: Shape, xmlName: string, value: unknown, path: string
         xmlName,
         ...value.map((item, index) => encodeValue(shape.item, shape.itemName, item, `${path}[${index}]`)),
       )
+    case 'map':
+      assert(typeof value === 'object' && value !== null, `${path} is not a map`)
+      return element(
+        xmlName,
+        ...Object.entries(value).map(([key, entry]) => encodeEntry(shape.value, key, entry, path)),
+      )
     default: {
       const text = printScalar(shape.kind, value)
       assert(text !== undefined, `${path} is not of the type ${shape.kind}`)
       return element(xmlName, escapeXml(text))
     }
   }
+}
+
+function encodeEntry(shape: Shape, key: string, value: unknown, path: string): string {
+  return element('entry', textElement('key', key), encodeValue(shape, 'value', value, `${path}.${key}`))
 }

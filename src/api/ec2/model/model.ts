@@ -1,7 +1,8 @@
 /**
  * AWS's model of the EC2 API: every operation, and of its input and output every member with its type and its names in
  * the query form and in XML. The model comes from `model.generated.json` (see scripts/generate.ts) and is resolved
- * structure by structure when first asked for, so that loading it costs a few milliseconds.
+ * structure by structure when first asked for, so that loading it costs a few milliseconds. The models of the services
+ * that speak AWS Query (IAM, STS) have the same form.
  */
 import { readFileSync } from 'node:fs'
 import { assert } from '../../../lib/errors.ts'
@@ -10,13 +11,17 @@ import { uncapitalised } from './names.ts'
 /**
  * The committed form. An operation is `INPUT OUTPUT`, structure names or `-` for none. A member is
  * `NAME TYPE [q=QUERY] [e=ENUM] [x=XML]`: a `!` after the name means required, the query name is the member's name and
- * the XML name the same with a small first letter unless said otherwise, and a list type is `[ITEM]TYPE`, ITEM being
- * the name of its items in XML.
+ * the XML name the same with a small first letter unless said otherwise, a list type is `[ITEM]TYPE`, ITEM being the name
+ * of its items in XML, and `{}TYPE` is a map from texts.
  */
 export interface CompactModel {
   source: string
   apiVersion: string
+  /** In AWS Query names in XML are the members' own, and lists are `NAME.ITEM.1` in the form; otherwise it is EC2's. */
+  protocol?: 'query'
   operations: Readonly<Record<string, string>>
+  /** Operations that the service has, and whose shapes nobody needs. */
+  others?: readonly string[]
   structures: Readonly<Record<string, readonly string[]>>
   enums: Readonly<Record<string, readonly string[]>>
 }
@@ -25,7 +30,9 @@ export type ScalarKind = 'string' | 'integer' | 'double' | 'boolean' | 'timestam
 
 export type Shape =
   | { kind: ScalarKind }
-  | { kind: 'list'; item: Shape; itemName: string }
+  /** The form of a wrapped list has the items' name between that of the list and the number. */
+  | { kind: 'list'; item: Shape; itemName: string; isWrapped: boolean }
+  | { kind: 'map'; value: Shape }
   | { kind: 'structure'; structure: Structure }
 
 export interface Member {
@@ -101,6 +108,11 @@ export class Model {
     return Object.keys(this.#compact.operations)
   }
 
+  /** Whether the service has an operation of that name, whatever is known of it. */
+  knows(name: string): boolean {
+    return Object.hasOwn(this.#compact.operations, name) || (this.#compact.others?.includes(name) ?? false)
+  }
+
   operation(name: string): Operation | undefined {
     if (!Object.hasOwn(this.#compact.operations, name)) return undefined
     const [input, output] = this.#compact.operations[name]!.split(' ') as [string, string]
@@ -121,18 +133,24 @@ export class Model {
     return {
       name,
       queryName: option('q') ?? name,
-      xmlName: option('x') ?? uncapitalised(name),
+      xmlName: option('x') ?? (this.#isQuery ? name : uncapitalised(name)),
       required,
       shape: this.#shape(type),
       enumValues: enumName === undefined ? undefined : this.#compact.enums[enumName],
     }
   }
 
+  get #isQuery(): boolean {
+    return this.#compact.protocol === 'query'
+  }
+
   #shape(type: string): Shape {
     if (type.startsWith('[')) {
       const end = type.indexOf(']')
-      return { kind: 'list', itemName: type.slice(1, end), item: this.#shape(type.slice(end + 1)) }
+      const item = this.#shape(type.slice(end + 1))
+      return { kind: 'list', itemName: type.slice(1, end), item, isWrapped: this.#isQuery }
     }
+    if (type.startsWith('{}')) return { kind: 'map', value: this.#shape(type.slice(2)) }
     if (scalarKinds.has(type)) return { kind: type as ScalarKind }
     return { kind: 'structure', structure: this.#structure(type) }
   }
@@ -149,12 +167,13 @@ export class Model {
   }
 }
 
-let loaded: Model | undefined
-
-/** EC2's model, read from its file on first use. */
-export function ec2Model(): Model {
-  loaded ??= new Model(
-    JSON.parse(readFileSync(new URL('./model.generated.json', import.meta.url), 'utf8')) as CompactModel,
-  )
-  return loaded
+/** A model that is read from its file on first use. */
+export function modelAt(url: URL): () => Model {
+  let loaded: Model | undefined
+  return () => {
+    loaded ??= new Model(JSON.parse(readFileSync(url, 'utf8')) as CompactModel)
+    return loaded
+  }
 }
+
+export const ec2Model = modelAt(new URL('./model.generated.json', import.meta.url))

@@ -1,24 +1,13 @@
-/**
- * `MaxResults` and `NextToken`, once for every Describe operation.
- *
- * A token holds the cursor of the page before and a checksum that binds it to the operation, account and region that it
- * was given for: a token that was changed, or carried elsewhere, is refused. It is no secret and grants nothing: what a
- * page may show is decided anew each time. So it needs no key, and any server can read what any other has given out.
- */
-import { createHash } from 'node:crypto'
+/** `MaxResults` and `NextToken`, once for every Describe operation. */
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
+import { cursorOf, type Place, pageToken } from '../../page-tokens.ts'
 import type { OperationName } from '../handler.ts'
 
 export interface PageRequest {
   limit: number
   /** The cursor where the page before ended. */
   after?: string
-}
-
-export interface Place {
-  accountId: string
-  region: string
 }
 
 interface PagedInput {
@@ -58,19 +47,12 @@ export function readPage(
 
 /** What a handler answers as `NextToken`; undefined on the last page. */
 export function nextTokenOf(operation: OperationName, place: Place, next: string | null): string | undefined {
-  return next === null ? undefined : checksum(operation, place, next) + Buffer.from(next).toString('base64url')
-}
-
-const checksumLength = 22
-
-function checksum(operation: OperationName, { accountId, region }: Place, cursor: string): string {
-  const bound = JSON.stringify(['page', operation, accountId, region, cursor])
-  return createHash('sha256').update(bound).digest('base64url').slice(0, checksumLength)
+  return next === null ? undefined : pageToken(operation, place, next)
 }
 
 function readToken(operation: OperationName, place: Place, token: string): string {
-  const cursor = Buffer.from(token.slice(checksumLength), 'base64url').toString()
-  if (nextTokenOf(operation, place, cursor) !== token) {
+  const cursor = cursorOf(operation, place, token)
+  if (cursor === undefined) {
     throw new KilnError('InvalidPaginationToken', 'The provided pagination token is invalid')
   }
   return cursor

@@ -4,7 +4,7 @@
  */
 import type { S3Storage } from '@aws-sdk/client-ec2'
 import { isKilnError, KilnError } from '../../../lib/errors.ts'
-import { accountOfKey } from '../../http/accounts.ts'
+import { callerOfKey } from '../../http/accounts.ts'
 import { checkPolicy, type PostPolicy, readPolicy } from '../../s3/post-policy.ts'
 import { isSignatureOf } from '../../signature/version2.ts'
 import type { RequestContext } from '../handler.ts'
@@ -48,8 +48,11 @@ async function signerOf(
 ): Promise<string> {
   if (!accessKeyId) throw new KilnError('MissingParameter', 'A policy needs the parameter Storage.S3.AWSAccessKeyId')
   if (!/^[\w.-]{1,128}$/.test(accessKeyId)) throw invalid('AWSAccessKeyId', 'it is no access key')
-  if (auth.mode === 'open') return accountOfKey(accessKeyId, guest, 'UnauthorizedOperation')
-  const key = await auth.lookupKey(accessKeyId)
+  const use = { sessionToken: undefined, service: 's3', region: '' }
+  if (auth.mode === 'open') {
+    return (await callerOfKey(accessKeyId, use, auth, { guest, refusal: 'UnauthorizedOperation' })).accountId
+  }
+  const key = await auth.lookupKey(accessKeyId, use)
   if (!key) throw invalid('AWSAccessKeyId', 'there is no such key')
   if (isSignatureOf(base64, signature, key.secret)) return key.accountId
   throw new KilnError(

@@ -1,7 +1,7 @@
 /** Uploads by a form, which a policy allows. Source: "POST Object" in the S3 API reference. */
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
-import { accountOfKey } from '../../http/accounts.ts'
+import { callerOfKey } from '../../http/accounts.ts'
 import { hmac, signingKey } from '../../signature/canonical.ts'
 import { sameSignature } from '../../signature/verification.ts'
 import { isSignatureOf } from '../../signature/version2.ts'
@@ -51,8 +51,11 @@ async function signerOf(fields: Fields, policy: string, { auth }: S3Edge, guest:
   const [scopedKey = '', date = '', region = '', service = ''] = credential?.split('/') ?? []
   const accessKeyId = credential === undefined ? (fields.get('awsaccesskeyid') ?? '') : scopedKey
   if (!/^[\w.-]{1,128}$/.test(accessKeyId)) throw new KilnError('AccessDenied', 'The form names no access key.')
-  if (auth.mode === 'open') return accountOfKey(accessKeyId, guest, 'AccessDenied')
-  const key = await auth.lookupKey(accessKeyId)
+  const use = { sessionToken: fields.get('x-amz-security-token'), service: 's3', region }
+  if (auth.mode === 'open') {
+    return (await callerOfKey(accessKeyId, use, auth, { guest, refusal: 'AccessDenied' })).accountId
+  }
+  const key = await auth.lookupKey(accessKeyId, use)
   if (!key)
     throw new KilnError('InvalidAccessKeyId', 'The AWS Access Key Id you provided does not exist in our records.')
   const isSigned =
