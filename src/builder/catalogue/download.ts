@@ -9,7 +9,7 @@ import { dirname } from 'node:path'
 import type { Clock } from '../../lib/clock.ts'
 import { isDiskFull, messageOf } from '../../lib/errors.ts'
 import { flush } from '../../lib/stable-storage.ts'
-import { withBuildLock } from '../kiln-linux/build-lock.ts'
+import { withBuildLock } from '../build-lock.ts'
 import type { Checksum } from './checksums.ts'
 import { NotThere, request, type Source, Unreachable } from './fetching.ts'
 

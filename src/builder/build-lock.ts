@@ -4,8 +4,8 @@
  */
 import { randomUUID } from 'node:crypto'
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
-import { type Clock, waitFor } from '../../lib/clock.ts'
-import { isAlive, type ProcessRef, startTicksOf } from '../../lib/programs.ts'
+import { type Clock, waitFor } from '../lib/clock.ts'
+import { isAlive, type ProcessRef, startTicksOf } from '../lib/programs.ts'
 
 const timing = { everyMs: 100, timeoutMs: 15 * 60_000 }
 
