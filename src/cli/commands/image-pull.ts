@@ -8,11 +8,11 @@ import { download } from '../../builder/catalogue/download.ts'
 import { systemClock } from '../../lib/clock.ts'
 import { homeAt } from '../../lib/home.ts'
 import type { DaemonPage } from '../../server.ts'
-import { control, daemonOf, findDaemon } from '../daemon.ts'
+import { daemonOf, findDaemon } from '../daemon.ts'
 import { UsageError } from '../failure.ts'
-import { followTask, sendFile, type Task } from '../file-transfers.ts'
 import { showLine } from '../jobs.ts'
 import { homeOption, jsonOption, regionOption } from '../options.ts'
+import { type PublishedImage, publishedImages, publishFile } from '../publishing.ts'
 import { print, printJson, size, table, time } from '../render.ts'
 import { onStopSignals } from '../stop-signals.ts'
 
@@ -22,21 +22,6 @@ interface PullFlags {
   list?: boolean
   mirror?: string
   json?: boolean
-}
-
-/** An image that was pulled, as the daemon tells it. */
-interface PulledImage {
-  region: string
-  imageId: string
-  imageName: string
-  accountId: string
-  catalogueName: string
-  version: string
-  sourceUrl: string
-  checksum: string
-  verifiedBy: 'signature' | 'checksum'
-  fileBytes: number
-  pulledAt: number
 }
 
 export function addImagePull(image: Command): void {
@@ -67,7 +52,7 @@ async function pull(name: string | undefined, flags: PullFlags): Promise<void> {
   )
   showLine(`looking for the newest ${image.title}`)
   const build = await newestBuild(image, { mirror: flags.mirror, signal: stop.signal }).finally(() => showLine(''))
-  const present = (await pulledImages(page, flags.region)).find((each) => isOf(each, image, build, flags.region))
+  const present = (await publishedImages(page, flags.region)).find((each) => isOf(each, image, build, flags.region))
   if (present) {
     forget()
     tell(flags, image, present, true)
@@ -77,7 +62,7 @@ async function pull(name: string | undefined, flags: PullFlags): Promise<void> {
   forget()
   await register(page, image, build, path, flags.region)
   await rm(path, { force: true })
-  const made = (await pulledImages(page)).find((each) => isOf(each, image, build, flags.region))
+  const made = (await publishedImages(page)).find((each) => isOf(each, image, build, flags.region))
   if (!made) throw new Error(`${build.imageName} was registered and is gone again: somebody has deregistered it`)
   tell(flags, image, made, false)
 }
@@ -93,12 +78,7 @@ function imageNamed(name: string | undefined): CatalogueImage {
   throw new UsageError(`there is no image '${name}' to pull: ${hint}`)
 }
 
-async function pulledImages(page: DaemonPage, region?: string): Promise<PulledImage[]> {
-  const query = region ? `?${new URLSearchParams({ region })}` : ''
-  return (await control<{ images: PulledImage[] }>(page, `/_kiln/pulled-images${query}`)).images
-}
-
-const isOf = (pulled: PulledImage, { publisher }: CatalogueImage, { imageName }: Build, region: string) =>
+const isOf = (pulled: PublishedImage, { publisher }: CatalogueImage, { imageName }: Build, region: string) =>
   pulled.accountId === publisher.accountId && pulled.imageName === imageName && pulled.region === region
 
 async function fetchFile(
@@ -131,24 +111,16 @@ async function register(
   path: string,
   region: string,
 ): Promise<void> {
-  const { accountId, ownerAlias } = image.publisher
   const { algorithm, digest } = build.checksum
-  const wish = new URLSearchParams({
-    ...{ account: accountId, region, catalogue: image.name, version: build.version, url: build.url },
-    ...(ownerAlias ? { alias: ownerAlias } : {}),
-    ...{ name: build.imageName, description: `${image.title} (${build.version})`, device: image.rootDevice },
-    ...{ checksum: `${algorithm}:${digest}`, verified: build.signedBy ? 'signature' : 'checksum' },
-    partitioned: image.isPartitioned ? 'yes' : 'no',
+  await publishFile(page, path, {
+    ...{ publisher: image.publisher, region, imageName: build.imageName, catalogueName: image.name },
+    ...{ description: `${image.title} (${build.version})`, rootDevice: image.rootDevice, version: build.version },
+    ...{ isPartitioned: image.isPartitioned, sourceUrl: build.url, checksum: `${algorithm}:${digest}` },
+    verifiedBy: build.signedBy ? 'signature' : 'checksum',
   })
-  const uploadId = await sendFile(page, path)
-  const task = await control<Task>(page, `/_kiln/uploads/${uploadId}/publish?${wish}`, 'POST').catch(async (error) => {
-    await control(page, `/_kiln/uploads/${uploadId}`, 'DELETE').catch(() => {})
-    throw error
-  })
-  await followTask(page, task, `registering ${build.imageName}`)
 }
 
-function tell({ json }: PullFlags, image: CatalogueImage, pulled: PulledImage, wasThere: boolean): void {
+function tell({ json }: PullFlags, image: CatalogueImage, pulled: PublishedImage, wasThere: boolean): void {
   const { imageId, imageName, accountId, region } = pulled
   if (json) {
     printJson({ ...pulled, wasThere })
@@ -160,14 +132,14 @@ function tell({ json }: PullFlags, image: CatalogueImage, pulled: PulledImage, w
   }
 }
 
-const provedBy = ({ verifiedBy }: PulledImage) =>
+const provedBy = ({ verifiedBy }: PublishedImage) =>
   verifiedBy === 'signature'
     ? "The publisher's signature was verified."
     : 'Its checksum was verified; of a signature by the publisher Kiln knows nothing.'
 
 async function list({ home, json }: PullFlags): Promise<void> {
   const page = await findDaemon(homeAt(home))
-  const pulled = page ? await pulledImages(page) : []
+  const pulled = page ? await publishedImages(page) : []
   const images = catalogue().map((image) => ({
     ...{ name: image.name, title: image.title, login: image.login, host: image.publisher.host },
     ...{ accountId: image.publisher.accountId, imageName: image.imageName.replace(/\{\w+\}/g, '*') },
@@ -182,7 +154,7 @@ async function list({ home, json }: PullFlags): Promise<void> {
 }
 
 /** A row for each build that was pulled, with the regions that have it; one of dashes when none was. */
-function buildRows(pulled: readonly PulledImage[]): (string | null | undefined)[][] {
+function buildRows(pulled: readonly PublishedImage[]): (string | null | undefined)[][] {
   if (pulled.length === 0) return [[null, null, null, null]]
   return [...Map.groupBy(pulled, (each) => each.version)].map(([version, builds]) => [
     version,
