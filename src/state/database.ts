@@ -22,8 +22,8 @@ import * as accountSettings from './migrations/0019-account-settings.ts'
 import * as elasticAddresses from './migrations/0020-elastic-addresses.ts'
 import * as pulledImages from './migrations/0021-pulled-images.ts'
 import * as vpcs from './migrations/0022-vpcs.ts'
-import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
 import * as identities from './migrations/0023-identities.ts'
+import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
