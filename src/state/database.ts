@@ -52,8 +52,8 @@ const migrations: Record<string, Migration> = {
   '0019-account-settings': accountSettings,
   '0021-pulled-images': pulledImages,
   '0022-vpcs': vpcs,
-  '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
   '0023-identities': identities,
+  '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
 }
 
 export function openDatabase(dialect: Dialect): Db {
