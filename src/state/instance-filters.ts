@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 import { eitherText, privateName, zoneId } from './derived-filters.ts'
 import { absent, type Builder, constants, type FilterRule, type FilterRules, type Match } from './filters.ts'
+import type { InstanceProfileAssociationsTable } from './schema/identities.ts'
 import type { NetworkInterfacesTable } from './schema/networks.ts'
 import type { InstanceState, VolumeAttachmentsTable } from './schema.ts'
 
@@ -101,6 +102,17 @@ const ofAssociation: FilterRule = {
     ),
 }
 
+const ofProfile = (column: keyof InstanceProfileAssociationsTable): FilterRule => ({
+  exists: (eb, match) =>
+    eb.exists(
+      eb
+        .selectFrom('instanceProfileAssociations as p')
+        .select('p.id')
+        .whereRef('p.instanceId', '=', 'instances.id')
+        .where(match(`p.${column}`)),
+    ),
+})
+
 /** What every interface of an instance says. */
 const interfaceConstants = constants({
   'network-interface.addresses.primary': 'true',
@@ -167,9 +179,6 @@ const absentOfInstances = absent(
   'capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id',
   'capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn',
   'host-id',
-  'iam-instance-profile.arn',
-  'iam-instance-profile.id',
-  'iam-instance-profile.name',
   'instance-lifecycle',
   'ipv6-address',
   'kernel-id',
@@ -222,6 +231,9 @@ export const instanceFilters: FilterRules = {
   'client-token': { column: 'instances.clientToken' },
   'dns-name': ofInterface('publicIp'),
   'ebs-optimized': { number: 'instances.ebsOptimized' },
+  'iam-instance-profile.arn': ofProfile('profileArn'),
+  'iam-instance-profile.id': ofProfile('profileId'),
+  'iam-instance-profile.name': ofProfile('profileName'),
   'ena-support': { number: 'instances.enaSupport' },
   'group-id': ofGroup('id'),
   'group-name': ofGroup('name'),

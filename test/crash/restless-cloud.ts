@@ -51,7 +51,16 @@ async function launch(imageId: string): Promise<void> {
   }
   const encryptedRoot = { deviceName: '/dev/xvda', noDevice: false, ebs: { encrypted: true } }
   await cloud.launches.launch(scope, {
-    ...{ imageId, instanceType: 't3.nano', minCount: 1, maxCount: 2, keyName: null, userData: null, zone: null },
+    ...{
+      imageId,
+      instanceType: 't3.nano',
+      minCount: 1,
+      maxCount: 2,
+      keyName: null,
+      profile: null,
+      userData: null,
+      zone: null,
+    },
     ...{ subnetId: null, securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
     ...{
       devices: pick([[], [data], [encryptedRoot]]),

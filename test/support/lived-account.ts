@@ -193,7 +193,7 @@ export class LivedAccount {
 
   #launched(about: Pick<LaunchRequest, 'imageId' | 'instanceType' | 'devices'>): Promise<string[]> {
     return this.on.cloud.launches.launch(scope, {
-      ...{ minCount: 1, maxCount: 1, keyName: null, userData: null, zone: null, subnetId: null },
+      ...{ minCount: 1, maxCount: 1, keyName: null, profile: null, userData: null, zone: null, subnetId: null },
       ...{ securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
       ...{ shutdownBehavior: 'stop', disableApiTermination: false, disableApiStop: false },
       ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions },

@@ -37,6 +37,8 @@ export interface ServedCloud extends TestCloud {
   /** The same account's client of Cost Explorer, and one of the price list. */
   ce(accountId: string): CostExplorerClient
   pricing(accountId: string): PricingClient
+  /** A new key of the whole account, for a cloud that verifies signatures. */
+  accountKey(accountId: string): Promise<Credentials>
   /** Clients of IAM and STS: of an account, or with credentials of their own. */
   iam(who: string | Credentials): IAMClient
   sts(who: string | Credentials, region?: string): STSClient
@@ -126,6 +128,10 @@ export function useServedCloud(options: TestCloudOptions & { auth?: 'open' | 've
         const client = new PricingClient({ endpoint: url, region: 'us-east-1', credentials, maxAttempts: 1 })
         clients.push(client)
         return client
+      },
+      async accountKey(accountId) {
+        const { id, secret } = await new AccessKeys(testCloud.deps).create(accountId, '')
+        return { accessKeyId: id, secretAccessKey: secret }
       },
       iam(who) {
         const client = new IAMClient({

@@ -231,6 +231,7 @@ const runningInstance = {
   reachability: 'passed',
   reachabilityAt: 0,
   keyName: null,
+  profile: null,
   userData: null,
   rootDeviceName: '/dev/xvda',
   rootDeviceType: 'ebs',

@@ -4,19 +4,19 @@ import type { GuestMetadata } from '../../cloud/instances/guest-metadata.ts'
 import { instanceTypes } from '../../cloud/instances/instance-types.ts'
 import { privateDnsName } from '../../cloud/network/addresses.ts'
 import { zoneIdOf } from '../../lib/regions.ts'
-import type { ImdsBlockDevice, ImdsInstance, ImdsSource } from './instance.ts'
+import type { ImdsBlockDevice, ImdsIdentity, ImdsInstance, ImdsSource } from './instance.ts'
 
-export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt' | 'identitySignatures'>): ImdsSource {
+export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt' | 'identity' | 'identitySignatures'>): ImdsSource {
   return {
     async instanceAt(vpcId, privateIp) {
       const guest = await cloud.guestMetadataAt(vpcId, privateIp)
-      return guest && imdsInstance(guest)
+      return guest && imdsInstance(guest, await cloud.identity.instanceCredentials.of(guest.instance.id))
     },
     signaturesOf: (document) => cloud.identitySignatures.of(document),
   }
 }
 
-function imdsInstance(guest: GuestMetadata): ImdsInstance {
+function imdsInstance(guest: GuestMetadata, iam: ImdsIdentity | null): ImdsInstance {
   const { instance, vpc, subnet, publicKey, tags } = guest
   const nic = instance.interfaces[0]!
   return {
@@ -48,6 +48,7 @@ function imdsInstance(guest: GuestMetadata): ImdsInstance {
       securityGroups: nic.groups.map(({ id, name }) => ({ id, name })),
     },
     key: instance.keyName && publicKey ? { name: instance.keyName, openSshPublicKey: publicKey } : null,
+    iam,
     userData: instance.userData === null ? null : Buffer.from(instance.userData, 'base64'),
     blockDevices: blockDevices(guest),
     options: {

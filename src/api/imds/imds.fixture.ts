@@ -41,6 +41,7 @@ export const web: ImdsInstance = {
     ],
   },
   key: { name: 'my key', openSshPublicKey: 'ssh-ed25519 AAAA my key\n' },
+  iam: null,
   userData: Buffer.from('#!/bin/sh\necho \xff\n', 'latin1'),
   blockDevices: [
     { deviceName: '/dev/xvda', kind: 'root' },

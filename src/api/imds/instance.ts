@@ -6,6 +6,20 @@ export interface ImdsBlockDevice {
   kind: 'root' | 'ebs' | 'ephemeral'
 }
 
+/** An instance profile, and credentials of its role. */
+export interface ImdsIdentity {
+  profileArn: string
+  profileId: string
+  /** Milliseconds since the Unix epoch. */
+  updatedAt: number
+  /** Null when the profile is gone or has no role. */
+  role: {
+    name: string
+    /** Null when the role does not let instances have it. */
+    credentials(): { accessKeyId: string; secret: string; token: string; expiresAt: number } | null
+  } | null
+}
+
 export interface ImdsInstance {
   /** `i-…` */
   instanceId: string
@@ -47,6 +61,8 @@ export interface ImdsInstance {
   /** The key pair of the launch, in OpenSSH's one-line form; null for a launch without one. */
   key: { name: string; openSshPublicKey: string } | null
   userData: Buffer | null
+  /** What its instance profile gives it; null without one. */
+  iam: ImdsIdentity | null
   blockDevices: readonly ImdsBlockDevice[]
   options: {
     httpEndpoint: 'enabled' | 'disabled'

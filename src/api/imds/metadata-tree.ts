@@ -4,6 +4,7 @@
  */
 import { identityDocument, spacedJson, wholeSeconds } from './identity-document.ts'
 import type { IdentitySignatures, ImdsInstance } from './instance.ts'
+import { profileData } from './instance-profile-data.ts'
 import { directory, lookUp, type MetadataDirectory, type MetadataNode, withPlainNames } from './metadata-nodes.ts'
 import { asOfVersion, metadataVersions } from './metadata-versions.ts'
 
@@ -53,6 +54,7 @@ function metadata(instance: ImdsInstance): MetadataDirectory {
     events: directory({ maintenance: directory({ history: '[]', scheduled: '[]' }) }),
     hibernation: directory({ configured: 'false' }),
     hostname: network.privateHostname,
+    iam: instance.iam && profileData(instance.iam),
     'identity-credentials': directory({ ec2: directory({ info: accountInfo(instance) }) }),
     'instance-action': 'none',
     'instance-id': instance.instanceId,

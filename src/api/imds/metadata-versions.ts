@@ -45,6 +45,7 @@ const introduced: Readonly<Record<string, string>> = {
   'meta-data/events': '2018-08-17',
   // Not in the table: the day that EC2 began to hibernate instances.
   'meta-data/hibernation': '2018-11-28',
+  'meta-data/iam': '2012-01-12',
   'meta-data/identity-credentials': '2018-05-23',
   'meta-data/instance-action': '2008-09-01',
   'meta-data/instance-life-cycle': '2019-10-01',

@@ -9,13 +9,19 @@ import type { IdentityDeps } from './identities.ts'
 import { roleHolder, type SessionCredentials, type Sessions } from './sessions.ts'
 import { isTrusted } from './trust.ts'
 
+export interface InstanceRole {
+  name: string
+  /** Null when the role does not let instances have it. */
+  credentials(): SessionCredentials | null
+}
+
 export interface InstanceIdentity {
   profileArn: string
   profileId: string
   /** When the credentials were last renewed. */
   updatedAt: number
   /** Null when the profile is gone, or has no role. */
-  role: { name: string; credentials: SessionCredentials | null } | null
+  role: InstanceRole | null
 }
 
 const renewedEveryMs = 3600_000
@@ -42,19 +48,15 @@ export class InstanceCredentials {
     return { profileArn, profileId, updatedAt, role: role ? this.#roleFor(association, role, updatedAt) : null }
   }
 
-  /** Without credentials when the role does not let instances have it. */
-  #roleFor(
-    { id, instanceId }: InstanceProfileAssociation,
-    role: Identity,
-    updatedAt: number,
-  ): InstanceIdentity['role'] {
+  #roleFor({ id, instanceId }: InstanceProfileAssociation, role: Identity, updatedAt: number): InstanceRole {
     const facts = { 'aws:currenttime': new Date(updatedAt).toISOString(), 'aws:sourceaccount': role.accountId }
-    const isAllowed = isTrusted(role.trustPolicy!, { who: { service }, action: 'sts:AssumeRole', facts })
-    const expiresAt = updatedAt + lifetimeMs
-    const credentials = isAllowed
-      ? this.#sessions.repeated(roleHolder(role, instanceId), expiresAt, `instance ${id}`)
-      : null
-    return { name: role.name, credentials }
+    return {
+      name: role.name,
+      credentials: () =>
+        isTrusted(role.trustPolicy!, { who: { service }, action: 'sts:AssumeRole', facts })
+          ? this.#sessions.repeated(roleHolder(role, instanceId), updatedAt + lifetimeMs, `instance ${id}`)
+          : null,
+    }
   }
 }
 

@@ -5,10 +5,9 @@ import type { InstanceProfileAssociation } from '../../state/instance-profile-as
 import type { ListRequest, Page } from '../../state/listing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
-import type { InstanceProfiles, ProfileRef } from './instance-profiles.ts'
+import type { InstanceProfiles, ProfileRef, ProfileWish } from './instance-profiles.ts'
 
 export type { InstanceProfileAssociation }
-export type ProfileWish = { arn?: string; name?: string }
 
 export class InstanceProfileAssociations {
   readonly #deps: Pick<CloudDeps, 'state' | 'clock' | 'random'>

@@ -11,6 +11,12 @@ export interface ProfileRef {
   arn: string
 }
 
+/** As a request names it. */
+export interface ProfileWish {
+  arn?: string
+  name?: string
+}
+
 export class InstanceProfiles {
   readonly #deps: IdentityDeps
   readonly #identities: Identities
@@ -69,11 +75,7 @@ export class InstanceProfiles {
   }
 
   /** The profile that a launch or an association names. Throws InvalidParameterValue, InvalidParameterCombination. */
-  async forInstance(
-    state: Repositories,
-    accountId: string,
-    wish: { arn?: string; name?: string },
-  ): Promise<ProfileRef> {
+  async forInstance(state: Repositories, accountId: string, wish: ProfileWish): Promise<ProfileRef> {
     const { arn, name } = wish
     if (arn !== undefined && name !== undefined) {
       throw new KilnError(
@@ -90,7 +92,7 @@ export class InstanceProfiles {
   }
 }
 
-function invalidProfile({ arn, name }: { arn?: string; name?: string }): KilnError {
+function invalidProfile({ arn, name }: ProfileWish): KilnError {
   const [value, member, what] = arn === undefined ? [name!, 'name', 'name'] : [arn, 'arn', 'ARN']
   return new KilnError(
     'InvalidParameterValue',

@@ -12,6 +12,8 @@ import type { VolumeAttachment } from '../../state/volumes.ts'
 import type { Device } from '../block-devices.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { Encryption, VolumeEncryption } from '../encryption/encryption.ts'
+import { associationRow } from '../identity/instance-profile-associations.ts'
+import type { ProfileRef } from '../identity/instance-profiles.ts'
 import { fetchRootKind } from '../instance-store/fetch-operation.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
@@ -38,6 +40,7 @@ export interface LaunchPlan {
   ephemeral: readonly Device[]
   /** The named keys that the volumes are encrypted under, by device name. */
   keyIds: ReadonlyMap<string, string | null>
+  profile: ProfileRef | null
 }
 
 interface Addresses {
@@ -81,6 +84,9 @@ export async function writeLaunch(
   }
   await tx.instances.insert(instances)
   await tx.networks.insertInterfaces(interfaces, plan.groupIds)
+  const { profile } = plan
+  const associations = profile ? instances.map(({ id }) => associationRow(deps, scope, id, profile)) : []
+  await tx.instanceProfileAssociations.insert(associations)
   await tx.volumes.insertAttached(disks)
   const { image, ephemeral, type } = plan
   const stores = instances.map((row) => rooms.instanceDisks.newRows(row, image, ephemeral, type.storage))

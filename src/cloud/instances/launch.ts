@@ -8,6 +8,7 @@ import { type Device, type DeviceWish, mergeDevices } from '../block-devices.ts'
 import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Encryption } from '../encryption/encryption.ts'
+import type { InstanceProfiles, ProfileWish } from '../identity/instance-profiles.ts'
 import type { Images, ImageView } from '../images/images.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { usableAddresses } from '../network/addresses.ts'
@@ -29,6 +30,7 @@ export interface LaunchRequest {
   minCount: number
   maxCount: number
   keyName: string | null
+  profile: ProfileWish | null
   /** Base64. */
   userData: string | null
   zone: string | null
@@ -66,6 +68,7 @@ export class Launches {
   readonly #encryption: Encryption
   readonly #instanceDisks: InstanceDisks
   readonly #accountSettings: AccountSettings
+  readonly #instanceProfiles: InstanceProfiles
   #goodProbe: Promise<NetworkProbe> | undefined
 
   constructor(
@@ -78,6 +81,7 @@ export class Launches {
       encryption: Encryption
       instanceDisks: InstanceDisks
       accountSettings: AccountSettings
+      instanceProfiles: InstanceProfiles
     },
   ) {
     this.#deps = deps
@@ -88,6 +92,7 @@ export class Launches {
     this.#encryption = rooms.encryption
     this.#instanceDisks = rooms.instanceDisks
     this.#accountSettings = rooms.accountSettings
+    this.#instanceProfiles = rooms.instanceProfiles
   }
 
   /** The ids that a request with this token was answered with before. Throws IdempotentParameterMismatch. */
@@ -138,10 +143,13 @@ export class Launches {
     const ids = await this.#deps.locks.hold(`subnet:${subnet.id}`, () =>
       createOnce(this.#deps, scope, 'RunInstances', request.clientToken, async (tx) => {
         const count = await this.#countThatFits(tx, subnet, request)
+        const { profile: wish } = request
+        const profile = wish && (await this.#instanceProfiles.forInstance(tx, scope.accountId, wish))
         const rooms = { volumes: this.#volumes, encryption: this.#encryption, instanceDisks: this.#instanceDisks }
         return writeLaunch(this.#deps, rooms, tx, scope, request, {
           ...about,
           count,
+          profile,
         })
       }),
     )

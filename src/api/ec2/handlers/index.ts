@@ -15,6 +15,7 @@ import { imageHandlers } from './images.ts'
 import { instanceAttributeHandlers } from './instance-attributes.ts'
 import { instanceCreditHandlers } from './instance-credits.ts'
 import { instanceFactHandlers } from './instance-facts.ts'
+import { instanceProfileHandlers } from './instance-profiles.ts'
 import { instanceTypeHandlers } from './instance-types.ts'
 import { instanceHandlers } from './instances.ts'
 import { internetGatewayHandlers } from './internet-gateways.ts'
@@ -56,6 +57,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...instanceCreditHandlers,
   ...instanceFactHandlers,
   ...instanceHandlers,
+  ...instanceProfileHandlers,
   ...instanceTypeHandlers,
   ...internetGatewayHandlers,
   ...keyPairHandlers,

@@ -22,6 +22,7 @@ const malformedCodes = {
   networkAcl: 'InvalidNetworkAclId.Malformed',
   networkAclAssociation: 'InvalidAssociationID.Malformed',
   dhcpOptions: 'InvalidDhcpOptionsId.Malformed',
+  instanceProfileAssociation: 'InvalidAssociationID.Malformed',
   launchTemplate: 'InvalidLaunchTemplateId.Malformed',
   // The reference names no code of its own for these.
   replaceRootVolumeTask: 'InvalidParameterValue',

@@ -58,6 +58,7 @@ export function ec2Instance(view: InstanceView, tags: Tags): Instance {
     UsageOperationUpdateTime: new Date(view.createdAt),
     UsageOperation: 'RunInstances',
     KeyName: view.keyName ?? undefined,
+    IamInstanceProfile: view.profile ? { Arn: view.profile.profileArn, Id: view.profile.profileId } : undefined,
     ProductCodes: [],
     Placement: { AvailabilityZone: view.zone, GroupName: '', Tenancy: 'default' },
     PrivateIpAddress: nic?.privateIp,

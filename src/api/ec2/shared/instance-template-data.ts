@@ -19,6 +19,7 @@ export function instanceTemplateData(
     ImageId: view.imageId,
     InstanceType: view.instanceType as ResponseLaunchTemplateData['InstanceType'],
     KeyName: view.keyName ?? undefined,
+    IamInstanceProfile: view.profile ? { Arn: view.profile.profileArn } : undefined,
     UserData: view.userData ?? undefined,
     EbsOptimized: view.ebsOptimized === 1,
     Monitoring: { Enabled: view.monitoring === 1 },

@@ -1,5 +1,10 @@
 /** RunInstances as a request brings it. */
-import type { InstanceNetworkInterfaceSpecification, RunInstancesRequest } from '@aws-sdk/client-ec2'
+import type {
+  IamInstanceProfileSpecification,
+  InstanceNetworkInterfaceSpecification,
+  RunInstancesRequest,
+} from '@aws-sdk/client-ec2'
+import type { ProfileWish } from '../../../cloud/identity/instance-profiles.ts'
 import { defaultInstanceType } from '../../../cloud/instances/instance-types.ts'
 import type { LaunchRequest } from '../../../cloud/instances/launch.ts'
 import { KilnError } from '../../../lib/errors.ts'
@@ -27,6 +32,7 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
     minCount: input.MinCount!,
     maxCount: input.MaxCount!,
     keyName: input.KeyName || null,
+    profile: readProfile(input.IamInstanceProfile),
     userData: readUserData(input.UserData),
     zone: input.Placement?.AvailabilityZone || null,
     subnetId: readOptional('subnet', nic?.SubnetId ?? input.SubnetId),
@@ -53,14 +59,12 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
 }
 
 function refuseUnsupported(input: RunInstancesRequest): void {
-  const { InstanceMarketOptions, KernelId, RamdiskId, IamInstanceProfile: profile, CpuOptions } = input
+  const { InstanceMarketOptions, KernelId, RamdiskId, CpuOptions } = input
   const { ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces } = input
   const { Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator, Placement: placement = {} } = input
   const { CapacityReservationSpecification: reservation, PrivateDnsNameOptions: dnsNames } = input
   refuseGiven({
     ...{ InstanceMarketOptions, KernelId, RamdiskId, CpuOptions },
-    // Packer gives an empty name where none is wanted.
-    IamInstanceProfile: profile?.Arn || profile?.Name,
     ...{ ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces },
     ...{ Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator },
     Ipv6AddressCount: (input.Ipv6AddressCount ?? 0) !== 0,
@@ -87,6 +91,12 @@ function refuseUnsupported(input: RunInstancesRequest): void {
     'Placement.Tenancy': (placement.Tenancy ?? 'default') !== 'default',
     'MetadataOptions.HttpProtocolIpv6': input.MetadataOptions?.HttpProtocolIpv6 === 'enabled',
   })
+}
+
+/** Null where none is wanted: Packer gives an empty name then. */
+export function readProfile(profile: IamInstanceProfileSpecification | undefined): ProfileWish | null {
+  const { Arn: arn, Name: name } = profile ?? {}
+  return arn || name ? { ...(arn && { arn }), ...(name && { name }) } : null
 }
 
 /** Machines are never throttled, which is what `unlimited` says. Source: CreditSpecificationRequest. */
