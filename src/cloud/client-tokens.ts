@@ -17,6 +17,8 @@ type Action =
   | 'CreateLaunchTemplate'
   | 'CreateLaunchTemplateVersion'
   | 'CreateNetworkAcl'
+  | 'CreateManagedPrefixList'
+  | 'CreateVpcEndpoint'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

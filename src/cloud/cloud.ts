@@ -40,9 +40,11 @@ import { DhcpOptions } from './network/dhcp-options.ts'
 import { ElasticAddresses } from './network/elastic-addresses.ts'
 import { InternetGateways } from './network/internet-gateways.ts'
 import { NetworkAcls } from './network/network-acls.ts'
+import { PrefixLists } from './network/prefix-lists.ts'
 import { RouteTables } from './network/route-tables.ts'
 import { SecurityGroups } from './network/security-groups.ts'
 import { Subnets } from './network/subnets.ts'
+import { VpcEndpoints } from './network/vpc-endpoints.ts'
 import { Vpcs } from './network/vpcs.ts'
 import { PublicAccess } from './public-access.ts'
 import type { PublicBundle } from './regions/public-bundles.ts'
@@ -117,6 +119,8 @@ export interface Cloud {
   readonly routeTables: RouteTables
   readonly networkAcls: NetworkAcls
   readonly dhcpOptions: DhcpOptions
+  readonly prefixLists: PrefixLists
+  readonly vpcEndpoints: VpcEndpoints
   readonly securityGroups: SecurityGroups
   readonly elasticAddresses: ElasticAddresses
   readonly keyPairs: KeyPairs
@@ -302,6 +306,8 @@ export function createCloud(
     routeTables: new RouteTables(deps),
     networkAcls: new NetworkAcls(deps),
     dhcpOptions: new DhcpOptions(deps),
+    prefixLists: new PrefixLists(deps),
+    vpcEndpoints: new VpcEndpoints(deps),
     securityGroups: new SecurityGroups(deps),
     elasticAddresses: new ElasticAddresses(deps),
     keyPairs: new KeyPairs(deps),

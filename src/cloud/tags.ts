@@ -13,8 +13,10 @@ import {
   interfaceNotFound,
   internetGatewayNotFound,
   networkAclNotFound,
+  prefixListNotFound,
   routeTableNotFound,
   subnetNotFound,
+  vpcEndpointNotFound,
   vpcNotFound,
 } from './network/not-found.ts'
 
@@ -111,6 +113,16 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     type: 'dhcp-options',
     exists: async (state, scope, id) => owned(await state.dhcpOptions.get(id), scope),
     notFound: dhcpOptionsNotFound,
+  },
+  prefixList: {
+    type: 'prefix-list',
+    exists: async (state, scope, id) => owned(await state.prefixLists.get(id), scope),
+    notFound: prefixListNotFound,
+  },
+  vpcEndpoint: {
+    type: 'vpc-endpoint',
+    exists: async (state, scope, id) => owned(await state.vpcEndpoints.get(id), scope),
+    notFound: vpcEndpointNotFound,
   },
   replaceRootVolumeTask: {
     type: 'replace-root-volume-task',

@@ -25,6 +25,8 @@ export const idPrefixes = {
   networkAcl: 'acl',
   networkAclAssociation: 'aclassoc',
   dhcpOptions: 'dopt',
+  prefixList: 'pl',
+  vpcEndpoint: 'vpce',
   replaceRootVolumeTask: 'replacevol',
   fastSnapshotRestore: 'fsr',
   operation: 'op',

@@ -141,6 +141,11 @@ export const limits = {
   entriesPerNetworkAcl: 40,
   /** Of an account in a region. */
   dhcpOptionSets: 100,
+  prefixLists: 100,
+  prefixListEntries: 1000,
+  prefixListEntriesPerRequest: 100,
+  prefixListPageMax: 100,
+  endpointsPerVpc: 20,
   /** Public addresses that an account keeps in a region. */
   elasticAddresses: 256,
   securityGroupsPerVpc: 2500,

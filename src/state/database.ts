@@ -24,6 +24,7 @@ import * as pulledImages from './migrations/0021-pulled-images.ts'
 import * as vpcs from './migrations/0022-vpcs.ts'
 import * as identities from './migrations/0023-identities.ts'
 import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
+import * as prefixLists from './migrations/0034-prefix-lists.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -54,6 +55,7 @@ const migrations: Record<string, Migration> = {
   '0022-vpcs': vpcs,
   '0023-identities': identities,
   '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
+  '0034-prefix-lists': prefixLists,
 }
 
 export function openDatabase(dialect: Dialect): Db {

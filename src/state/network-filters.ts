@@ -97,7 +97,6 @@ const ofPeerGroup = (column: 'name' | 'accountId', isEgress: 0 | 1): FilterRules
 })
 
 export const securityGroupFilters: FilterRules = {
-  ...absent('ip-permission.prefix-list-id', 'egress.ip-permission.prefix-list-id'),
   tags: { tagsOf: 'securityGroups.id' },
   description: { column: 'securityGroups.description' },
   'group-id': { column: 'securityGroups.id' },
@@ -107,6 +106,7 @@ export const securityGroupFilters: FilterRules = {
   'ip-permission.cidr': ofRule('cidrIpv4', 0),
   'ip-permission.ipv6-cidr': ofRule('cidrIpv6', 0),
   'ip-permission.group-id': ofRule('referencedGroupId', 0),
+  'ip-permission.prefix-list-id': ofRule('prefixListId', 0),
   'ip-permission.protocol': ofRule('protocol', 0),
   'ip-permission.from-port': ofRule('fromPort', 0, 'number'),
   'ip-permission.to-port': ofRule('toPort', 0, 'number'),
@@ -115,6 +115,7 @@ export const securityGroupFilters: FilterRules = {
   'egress.ip-permission.cidr': ofRule('cidrIpv4', 1),
   'egress.ip-permission.ipv6-cidr': ofRule('cidrIpv6', 1),
   'egress.ip-permission.group-id': ofRule('referencedGroupId', 1),
+  'egress.ip-permission.prefix-list-id': ofRule('prefixListId', 1),
   'egress.ip-permission.protocol': ofRule('protocol', 1),
   'egress.ip-permission.from-port': ofRule('fromPort', 1, 'number'),
   'egress.ip-permission.to-port': ofRule('toPort', 1, 'number'),

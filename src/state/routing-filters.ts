@@ -36,24 +36,28 @@ const isMain: FilterRule = {
 }
 
 /** What a route other than the local one says of itself. */
-const ofRoutes = (eb: Builder, condition: Expression<SqlBool>): Expression<SqlBool> =>
+const ofRoutes = (eb: Builder, ...conditions: Expression<SqlBool>[]): Expression<SqlBool> =>
   eb.exists(
     eb
       .selectFrom('routes as r')
-      .leftJoin('internetGateways as g', 'g.id', 'r.gatewayId')
-      .select('r.destinationCidr')
+      .leftJoin('internetGateways as g', 'g.id', 'r.targetId')
+      .select('r.destination')
       .whereRef('r.routeTableId', '=', 'routeTables.id')
-      .where(condition),
+      .where(eb.or(conditions)),
   )
 
-const routeState = sql`case when g.vpc_id = route_tables.vpc_id then 'active' else 'blackhole' end`
+/** A column of a route, where it is of that kind. */
+const ifLike = (column: 'r.destination' | 'r.target_id', pattern: string) =>
+  sql`case when ${sql.raw(column)} like ${pattern} then ${sql.raw(column)} end`
+
+const routeState = sql`case when g.vpc_id = route_tables.vpc_id or r.target_id like 'vpce-%' then 'active'
+  else 'blackhole' end`
 
 /** Every table has the local route, which stands in no row. */
 export const routeTableFilters: FilterRules = {
   ...absent(
     'association.gateway-id',
     'route.destination-ipv6-cidr-block',
-    'route.destination-prefix-list-id',
     'route.egress-only-internet-gateway-id',
     'route.instance-id',
     'route.nat-gateway-id',
@@ -71,14 +75,21 @@ export const routeTableFilters: FilterRules = {
   'route.destination-cidr-block': {
     exists: (eb, match) =>
       eb.or([
-        ofRoutes(eb, match('r.destinationCidr')),
+        ofRoutes(eb, match(ifLike('r.destination', '%/%'))),
         eb.exists(
           eb.selectFrom('vpcs as v').select('v.id').whereRef('v.id', '=', 'routeTables.vpcId').where(match('v.cidr')),
         ),
       ]),
   },
+  'route.destination-prefix-list-id': {
+    exists: (eb, match) => ofRoutes(eb, match(ifLike('r.destination', 'pl-%'))),
+  },
   'route.gateway-id': {
-    exists: (eb, match) => eb.or([match(sql`'local'`), ofRoutes(eb, match('r.gatewayId'))]),
+    exists: (eb, match) =>
+      eb.or([
+        match(sql`'local'`),
+        ofRoutes(eb, match(ifLike('r.target_id', 'igw-%')), match(ifLike('r.target_id', 'vpce-%'))),
+      ]),
   },
   'route.origin': {
     exists: (eb, match) => eb.or([match(sql`'CreateRouteTable'`), ofRoutes(eb, match(sql`'CreateRoute'`))]),

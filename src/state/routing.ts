@@ -107,7 +107,17 @@ export class RoutingRepository {
       .selectFrom('routes')
       .selectAll()
       .where('routeTableId', 'in', [...routeTableIds])
-      .orderBy('destinationCidr')
+      .orderBy('destination')
+      .execute()
+  }
+
+  async routesTo(targetIds: readonly string[]): Promise<Route[]> {
+    if (targetIds.length === 0) return []
+    return await this.#db
+      .selectFrom('routes')
+      .selectAll()
+      .where('targetId', 'in', [...targetIds])
+      .orderBy('routeTableId')
       .execute()
   }
 
@@ -116,22 +126,22 @@ export class RoutingRepository {
   }
 
   /** Whether there was one. */
-  async changeRoute(routeTableId: string, destinationCidr: string, gatewayId: string): Promise<boolean> {
+  async changeRoute(routeTableId: string, destination: string, targetId: string): Promise<boolean> {
     const done = await this.#db
       .updateTable('routes')
-      .set({ gatewayId })
+      .set({ targetId })
       .where('routeTableId', '=', routeTableId)
-      .where('destinationCidr', '=', destinationCidr)
+      .where('destination', '=', destination)
       .executeTakeFirst()
     return done.numUpdatedRows > 0n
   }
 
   /** Whether there was one. */
-  async removeRoute(routeTableId: string, destinationCidr: string): Promise<boolean> {
+  async removeRoute(routeTableId: string, destination: string): Promise<boolean> {
     const done = await this.#db
       .deleteFrom('routes')
       .where('routeTableId', '=', routeTableId)
-      .where('destinationCidr', '=', destinationCidr)
+      .where('destination', '=', destination)
       .executeTakeFirst()
     return done.numDeletedRows > 0n
   }

@@ -14,6 +14,7 @@ import { up as first } from './migrations/0001-first.ts'
 import { up as addSnapshotCharges } from './migrations/0015-snapshot-charges.ts'
 import { up as ownVpcs } from './migrations/0022-vpcs.ts'
 import { up as ownAcls } from './migrations/0024-acls-and-dhcp-options.ts'
+import { up as addPrefixLists } from './migrations/0034-prefix-lists.ts'
 import { NetworkAclRepository } from './network-acls.ts'
 import { RoutingRepository } from './routing.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
@@ -118,11 +119,13 @@ test('VPCs from before have the gateway and the route table that they had, as ro
   await first(db)
   const vpc = await insertOldVpc(db)
   await ownVpcs(db)
+  await ownAcls(db)
+  await addPrefixLists(db)
   const routing = new RoutingRepository(db)
   expect(await routing.gatewayOf(vpc.id)).toMatchObject({ id: 'igw-1', accountId: '000000000001', createdAt: 5 })
   expect(await routing.tablesOf(vpc.id)).toMatchObject([{ id: 'rtb-1', region: 'eu-west-1' }])
   expect(await routing.routesOf(['rtb-1'])).toEqual([
-    { routeTableId: 'rtb-1', destinationCidr: '0.0.0.0/0', gatewayId: 'igw-1' },
+    { routeTableId: 'rtb-1', destination: '0.0.0.0/0', targetId: 'igw-1' },
   ])
   expect(await routing.associationsOf([vpc.id])).toEqual([
     { id: 'rtbassoc-0123456789abcdef0', routeTableId: 'rtb-1', vpcId: vpc.id, subnetId: null },

@@ -24,6 +24,7 @@ import { NetworkRepository } from './networks.ts'
 import { ObjectRepository } from './objects.ts'
 import { OperationRepository } from './operations.ts'
 import { postgresDialect } from './postgres.ts'
+import { PrefixListRepository } from './prefix-lists.ts'
 import { PublicAccessRepository } from './public-access.ts'
 import { PulledImageRepository } from './pulled-images.ts'
 import { ReplaceRootVolumeTaskRepository } from './replace-root-volume-tasks.ts'
@@ -55,6 +56,7 @@ import { UsageRepository } from './usage/usage.ts'
 import { UserAccessKeyRepository } from './user-access-keys.ts'
 import { VolumeModificationRepository } from './volume-modifications.ts'
 import { VolumeRepository } from './volumes.ts'
+import { VpcEndpointRepository } from './vpc-endpoints.ts'
 
 export interface Repositories {
   readonly settings: SettingsRepository
@@ -62,6 +64,8 @@ export interface Repositories {
   readonly networks: NetworkRepository
   readonly networkAcls: NetworkAclRepository
   readonly dhcpOptions: DhcpOptionsRepository
+  readonly prefixLists: PrefixListRepository
+  readonly vpcEndpoints: VpcEndpointRepository
   readonly elasticAddresses: ElasticAddressRepository
   readonly routing: RoutingRepository
   readonly keyPairs: KeyPairRepository
@@ -158,6 +162,8 @@ function plainRepositories(db: Db): Repositories {
     networks: new NetworkRepository(db),
     networkAcls: new NetworkAclRepository(db),
     dhcpOptions: new DhcpOptionsRepository(db),
+    prefixLists: new PrefixListRepository(db),
+    vpcEndpoints: new VpcEndpointRepository(db),
     elasticAddresses: new ElasticAddressRepository(db),
     routing: new RoutingRepository(db),
     keyPairs: new KeyPairRepository(db),

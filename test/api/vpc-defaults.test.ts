@@ -1,11 +1,8 @@
-/** What comes with a VPC, and what no VPC has. */
+/** What comes with a VPC. */
 import {
   DescribeDhcpOptionsCommand,
-  DescribeManagedPrefixListsCommand,
   DescribeNetworkAclsCommand,
-  DescribePrefixListsCommand,
   DescribeSubnetsCommand,
-  DescribeVpcEndpointsCommand,
   DescribeVpcsCommand,
   type EC2Client,
   type Vpc,
@@ -59,13 +56,6 @@ test('its DHCP options tell what guests are told', async () => {
   expect((await elsewhere.send(new DescribeDhcpOptionsCommand({ Filters }))).DhcpOptions).toHaveLength(1)
 })
 
-test('there are no endpoints and no prefix lists', async () => {
-  expect((await ec2.send(new DescribeVpcEndpointsCommand({ MaxResults: 10 }))).VpcEndpoints).toEqual([])
-  expect((await ec2.send(new DescribePrefixListsCommand({}))).PrefixLists).toEqual([])
-  const Filters = [{ Name: 'prefix-list-name', Values: ['com.amazonaws.eu-west-1.s3'] }]
-  expect((await ec2.send(new DescribeManagedPrefixListsCommand({ Filters }))).PrefixLists).toEqual([])
-})
-
 test.each<[operation: string, input: object, code: string, named: string]>([
   ['DescribeNetworkAcls', { NetworkAclIds: ['acl-0123456789abcdef0'] }, 'InvalidNetworkAclID.NotFound', 'acl-'],
   ['DescribeNetworkAcls', { NetworkAclIds: ['x'] }, 'InvalidNetworkAclId.Malformed', 'acl-'],
@@ -73,9 +63,9 @@ test.each<[operation: string, input: object, code: string, named: string]>([
   ['DescribeDhcpOptions', { DhcpOptionsIds: ['dopt-0123456789abcdef0'] }, 'InvalidDhcpOptionID.NotFound', 'dopt-'],
   ['DescribeDhcpOptions', { DhcpOptionsIds: ['x'] }, 'InvalidDhcpOptionsId.Malformed', 'dopt-'],
   ['DescribeDhcpOptions', { MaxResults: 1001 }, 'InvalidParameterValue', '1001'],
-  ['DescribeVpcEndpoints', { VpcEndpointIds: ['vpce-1'] }, 'InvalidVpcEndpointId.NotFound', 'vpce-1'],
+  ['DescribeVpcEndpoints', { VpcEndpointIds: ['vpce-1'] }, 'InvalidVpcEndpointId.Malformed', 'vpce-1'],
   ['DescribeVpcEndpoints', { Filters: [{ Name: 'x', Values: ['y'] }] }, 'InvalidParameterValue', "'x'"],
-  ['DescribePrefixLists', { PrefixListIds: ['pl-1'] }, 'InvalidPrefixListID.NotFound', 'pl-1'],
+  ['DescribePrefixLists', { PrefixListIds: ['pl-1'] }, 'InvalidPrefixListId.Malformed', 'pl-1'],
   ['DescribeManagedPrefixLists', { NextToken: 'x' }, 'InvalidPaginationToken', 'token'],
 ])('%s refuses %j', async (operation, input, code, named) => {
   await expectRefusal(ec2.send(commandFor(operation, input)), code, named)

@@ -17,6 +17,11 @@ export const dhcpOptionsNotFound = (id: string) =>
 export const associationNotFound = (id: string) =>
   new KilnError('InvalidAssociationID.NotFound', `The association ID '${id}' does not exist`)
 
+export const prefixListNotFound = (id: string) =>
+  new KilnError('InvalidPrefixListID.NotFound', `The prefix list ID '${id}' does not exist`)
+export const vpcEndpointNotFound = (id: string) =>
+  new KilnError('InvalidVpcEndpointId.NotFound', `The Vpc Endpoint Id '${id}' does not exist`)
+
 /** Something else needs it. */
 export const dependency = (kind: string, id: string) =>
   new KilnError('DependencyViolation', `The ${kind} '${id}' has dependencies and cannot be deleted.`)

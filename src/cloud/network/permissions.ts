@@ -5,6 +5,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { Scope } from '../deps.ts'
 import { findGroup, groupNotFound, groupNotFoundIn } from './group-lookup.ts'
 import { checkedRuleDescription } from './group-texts.ts'
+import { visibleList } from './prefix-lists.ts'
 import {
   canonicalIpv4,
   canonicalIpv6,
@@ -53,13 +54,10 @@ async function resolvePeer(
   group: SecurityGroup,
   peer: PermissionPeer,
 ): Promise<RulePeer> {
-  const none = { cidrIpv4: null, cidrIpv6: null, referencedGroupId: null }
+  const none = { cidrIpv4: null, cidrIpv6: null, referencedGroupId: null, prefixListId: null }
   if ('cidrIpv4' in peer) return { ...none, cidrIpv4: canonicalIpv4(peer.cidrIpv4) }
   if ('cidrIpv6' in peer) return { ...none, cidrIpv6: canonicalIpv6(peer.cidrIpv6) }
-  if ('prefixListId' in peer) {
-    // Kiln has no prefix lists.
-    throw new KilnError('InvalidPrefixListID.NotFound', `The prefix list ID '${peer.prefixListId}' does not exist`)
-  }
+  if ('prefixListId' in peer) return { ...none, prefixListId: (await visibleList(tx, scope, peer.prefixListId)).id }
   return { ...none, referencedGroupId: (await findPeerGroup(tx, scope, group, peer)).id }
 }
 

@@ -33,7 +33,8 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
   const waysOut = await readWaysOut(state, vpcId)
   const groupsOf = await state.networks.groupsOfInterfaces(interfaces.map((row) => row.id))
   const rules = await state.networks.rulesOf([...new Set([...groupsOf.values()].flat())])
-  const addresses = addressesByGroup(interfaces, groupsOf)
+  const lists = await state.prefixLists.cidrsOf([...new Set(rules.flatMap((rule) => rule.prefixListId ?? []))])
+  const addresses = new Map([...addressesByGroup(interfaces, groupsOf), ...lists])
   const planOf = (nic: NetworkInterface): NicPlan => {
     const own = rules.filter((rule) => groupsOf.get(nic.id)?.includes(rule.groupId))
     return {
@@ -61,16 +62,20 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
 }
 
 /** Where the route table that each subnet follows leads through the gateway that the VPC has. */
-async function readWaysOut({ routing }: Repositories, vpcId: string): Promise<(subnetId: string) => string[]> {
+async function readWaysOut(
+  { routing, prefixLists }: Repositories,
+  vpcId: string,
+): Promise<(subnetId: string) => string[]> {
   const gateway = await routing.gatewayOf(vpcId)
   const associations = await routing.associationsOf([vpcId])
   const routes = await routing.routesOf([...new Set(associations.map(({ routeTableId }) => routeTableId))])
+  const lists = await prefixLists.cidrsOf(routes.map(({ destination }) => destination))
   const tableOf = (subnetId: string | null) => associations.find((one) => one.subnetId === subnetId)?.routeTableId
   return (subnetId) => {
     const table = tableOf(subnetId) ?? tableOf(null)
     return routes
-      .filter(({ routeTableId, gatewayId }) => routeTableId === table && gatewayId === gateway?.id)
-      .map(({ destinationCidr }) => destinationCidr)
+      .filter(({ routeTableId, targetId }) => routeTableId === table && targetId === gateway?.id)
+      .flatMap(({ destination }) => (destination.includes('/') ? destination : (lists.get(destination) ?? [])))
   }
 }
 
@@ -100,8 +105,11 @@ function addressesByGroup(
   return addresses
 }
 
+/** `addresses` are those behind the ids of groups and of prefix lists. */
 function resolveRule(rule: SecurityGroupRule, addresses: ReadonlyMap<string, string[]>): TrafficRule[] {
-  const peers = rule.cidrIpv4 ? [rule.cidrIpv4] : (addresses.get(rule.referencedGroupId ?? '') ?? [])
+  const peers = rule.cidrIpv4
+    ? [rule.cidrIpv4]
+    : (addresses.get(rule.referencedGroupId ?? rule.prefixListId ?? '') ?? [])
   // IPv6 rules are kept and shown, but guests have no IPv6 here: nothing to allow.
   if (peers.length === 0 || peers.some((peer) => !ipaddr.IPv4.isValidCIDR(peer))) return []
   return [{ protocol: protocolOf(rule.protocol), fromPort: rule.fromPort, toPort: rule.toPort, peers }]

@@ -3,17 +3,24 @@
  * only way out is an internet gateway; a route whose gateway is gone, or is not this VPC's, leads nowhere (`blackhole`).
  */
 import { KilnError } from '../../lib/errors.ts'
-import { newId } from '../../lib/ids.ts'
+import { isId, newId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
 import type { Page } from '../../state/listing.ts'
 import type { Route, RouteTable, RouteTableAssociation } from '../../state/routing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
-import { canonicalCidr } from './cidr-blocks.ts'
 import { type ListOf, listExisting, owned } from './existing.ts'
 import { associationNotFound, dependency, routeTableNotFound, vpcNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
+import {
+  checkTarget,
+  otherNetwork,
+  type RouteDestination,
+  type RouteRequest,
+  readDestination,
+  refuseTooManyRoutes,
+} from './route-targets.ts'
 import { ownedSubnet } from './subnets.ts'
 
 export interface RouteTableView extends RouteTable {
@@ -21,6 +28,8 @@ export interface RouteTableView extends RouteTable {
   routes: (Route & { isActive: boolean })[]
   associations: RouteTableAssociation[]
 }
+
+const isEndpoint = (targetId: string) => isId('vpcEndpoint', targetId)
 
 export class RouteTables {
   readonly #deps: CloudDeps
@@ -61,7 +70,9 @@ export class RouteTables {
         .filter((route) => route.routeTableId === table.id)
         .map((route) => ({
           ...route,
-          isActive: gateways.some(({ id, vpcId }) => id === route.gatewayId && vpcId === table.vpcId),
+          isActive:
+            isEndpoint(route.targetId) ||
+            gateways.some(({ id, vpcId }) => id === route.targetId && vpcId === table.vpcId),
         })),
       associations: associations.filter((association) => association.routeTableId === table.id),
     })
@@ -79,33 +90,32 @@ export class RouteTables {
     })
   }
 
-  /** Throws RouteAlreadyExists, InvalidGatewayID.NotFound, InvalidParameterValue for a gateway of another VPC. */
-  async addRoute(scope: Scope, id: string, route: { destination: string; gatewayId: string }): Promise<void> {
-    await this.#change(scope, id, route.destination, async (tx, table, destinationCidr) => {
-      await this.#checkGateway(tx, scope, table, route.gatewayId)
+  /** Throws RouteAlreadyExists, RouteLimitExceeded, InvalidGatewayID.NotFound, InvalidPrefixListID.NotFound. */
+  async addRoute(scope: Scope, id: string, route: RouteRequest): Promise<void> {
+    await this.#change(scope, id, route.destination, async (tx, table, destination) => {
+      await checkTarget(tx, scope, table, route.targetId)
       const present = await tx.routing.routesOf([id])
-      if (present.some((one) => one.destinationCidr === destinationCidr)) {
-        throw new KilnError('RouteAlreadyExists', `The route identified by ${destinationCidr} already exists.`)
+      if (present.some((one) => one.destination === destination)) {
+        throw new KilnError('RouteAlreadyExists', `The route identified by ${destination} already exists.`)
       }
-      if (present.length >= limits.routesPerTable) {
-        throw new KilnError('RouteLimitExceeded', 'The maximum number of routes has been reached.')
-      }
-      await tx.routing.insertRoute({ routeTableId: id, destinationCidr, gatewayId: route.gatewayId })
+      const added = { routeTableId: id, destination, targetId: route.targetId }
+      await refuseTooManyRoutes(tx, [...present, added])
+      await tx.routing.insertRoute(added)
     })
   }
 
   /** Throws InvalidRoute.NotFound. */
-  async replaceRoute(scope: Scope, id: string, route: { destination: string; gatewayId: string }): Promise<void> {
-    await this.#change(scope, id, route.destination, async (tx, table, destinationCidr) => {
-      await this.#checkGateway(tx, scope, table, route.gatewayId)
-      if (!(await tx.routing.changeRoute(id, destinationCidr, route.gatewayId))) throw noRoute(id, destinationCidr)
+  async replaceRoute(scope: Scope, id: string, route: RouteRequest): Promise<void> {
+    await this.#change(scope, id, route.destination, async (tx, table, destination) => {
+      await checkTarget(tx, scope, table, route.targetId)
+      if (!(await tx.routing.changeRoute(id, destination, route.targetId))) throw noRoute(id, destination)
     })
   }
 
   /** Throws InvalidRoute.NotFound. */
-  async removeRoute(scope: Scope, id: string, destination: string): Promise<void> {
-    await this.#change(scope, id, destination, async (tx, _, destinationCidr) => {
-      if (!(await tx.routing.removeRoute(id, destinationCidr))) throw noRoute(id, destinationCidr)
+  async removeRoute(scope: Scope, id: string, destination: RouteDestination): Promise<void> {
+    await this.#change(scope, id, destination, async (tx, _, text) => {
+      if (!(await tx.routing.removeRoute(id, text))) throw noRoute(id, text)
     })
   }
 
@@ -167,28 +177,27 @@ export class RouteTables {
   async #change(
     scope: Scope,
     id: string,
-    destination: string,
-    change: (tx: Repositories, table: RouteTable, destinationCidr: string) => Promise<void>,
+    to: RouteDestination,
+    change: (tx: Repositories, table: RouteTable, destination: string) => Promise<void>,
   ): Promise<void> {
-    const destinationCidr = canonicalCidr(destination, 'destinationCidrBlock')
     const vpcId = await this.#deps.state.transaction(async (tx) => {
       const table = await this.#owned(tx, scope, id)
+      const destination = await readDestination(tx, scope, to)
       const vpc = (await tx.networks.vpc(table.vpcId))!
-      if (destinationCidr === vpc.cidr) {
+      if (destination === vpc.cidr) {
         throw new KilnError('InvalidParameterValue', `cannot change the local route ${vpc.cidr} in route table ${id}`)
       }
-      await change(tx, table, destinationCidr)
+      const present = (await tx.routing.routesOf([id])).find((route) => route.destination === destination)
+      if (present && isEndpoint(present.targetId)) {
+        throw new KilnError(
+          'InvalidParameterValue',
+          `cannot change the route to ${destination} in route table ${id}: VPC endpoint ${present.targetId} keeps it`,
+        )
+      }
+      await change(tx, table, destination)
       return table.vpcId
     })
     await applyVpc(this.#deps, vpcId)
-  }
-
-  async #checkGateway(tx: Repositories, { accountId, region }: Scope, table: RouteTable, id: string): Promise<void> {
-    const gateway = await tx.routing.gateway(id)
-    if (gateway?.accountId !== accountId || gateway.region !== region) {
-      throw new KilnError('InvalidGatewayID.NotFound', `The gateway ID '${id}' does not exist`)
-    }
-    if (gateway.vpcId !== table.vpcId) throw otherNetwork(`route table ${table.id}`, `network gateway ${id}`)
   }
 
   async #association(tx: Repositories, scope: Scope, id: string): Promise<RouteTableAssociation> {
@@ -204,10 +213,4 @@ export class RouteTables {
 }
 
 const noRoute = (id: string, destination: string) =>
-  new KilnError(
-    'InvalidRoute.NotFound',
-    `no route with destination-cidr-block ${destination} in route table ${id} is there to be changed`,
-  )
-
-const otherNetwork = (one: string, other: string) =>
-  new KilnError('InvalidParameterValue', `${one} and ${other} belong to different networks`)
+  new KilnError('InvalidRoute.NotFound', `no route to ${destination} in route table ${id} is there to be changed`)

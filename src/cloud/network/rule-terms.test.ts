@@ -89,7 +89,7 @@ describe('CIDR blocks', () => {
 })
 
 test('rules in words are those of EC2', () => {
-  const anywhere = { cidrIpv4: '0.0.0.0/0', cidrIpv6: null, referencedGroupId: null }
+  const anywhere = { cidrIpv4: '0.0.0.0/0', cidrIpv6: null, referencedGroupId: null, prefixListId: null }
   const words = (request: TrafficRequest) => termsInWords({ ...readTraffic(request), ...anywhere })
   expect(words({ protocol: 'tcp', fromPort: 22, toPort: 23 })).toBe(
     'peer: 0.0.0.0/0, TCP, from port: 22, to port: 23, ALLOW',

@@ -8,10 +8,10 @@ import type { SecurityGroupRule } from '../../state/networks.ts'
 
 export type RuleTerms = Pick<
   SecurityGroupRule,
-  'protocol' | 'fromPort' | 'toPort' | 'cidrIpv4' | 'cidrIpv6' | 'referencedGroupId' | 'description'
+  'protocol' | 'fromPort' | 'toPort' | 'cidrIpv4' | 'cidrIpv6' | 'referencedGroupId' | 'prefixListId' | 'description'
 >
 export type Traffic = Pick<RuleTerms, 'protocol' | 'fromPort' | 'toPort'>
-export type RulePeer = Pick<RuleTerms, 'cidrIpv4' | 'cidrIpv6' | 'referencedGroupId'>
+export type RulePeer = Pick<RuleTerms, 'cidrIpv4' | 'cidrIpv6' | 'referencedGroupId' | 'prefixListId'>
 
 /** Traffic as a request words it. For ICMP the ports are type and code, -1 meaning any. */
 export interface TrafficRequest {
@@ -101,7 +101,7 @@ export function termsInWords(terms: Traffic & RulePeer): string {
   return `peer: ${peerOf(terms)}, ${trafficInWords(terms)}, ALLOW`
 }
 
-const peerOf = (peer: RulePeer) => peer.cidrIpv4 ?? peer.cidrIpv6 ?? peer.referencedGroupId
+const peerOf = (peer: RulePeer) => peer.cidrIpv4 ?? peer.cidrIpv6 ?? peer.referencedGroupId ?? peer.prefixListId
 
 function trafficInWords({ protocol, fromPort, toPort }: Traffic): string {
   const orAll = (number: number) => (number === any ? 'ALL' : number)

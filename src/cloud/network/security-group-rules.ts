@@ -1,7 +1,6 @@
 /** Rules of security groups. What changes traffic is on the host before the request is answered. */
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
-import { limits } from '../../lib/limits.ts'
 import type { ListRequest, Page } from '../../state/listing.ts'
 import type { SecurityGroup, SecurityGroupRule } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
@@ -11,7 +10,8 @@ import { findGroup, type GroupRef, groupsLock } from './group-lookup.ts'
 import { checkedRuleDescription } from './group-texts.ts'
 import { type Permission, refuseHostBits, resolveTerms } from './permissions.ts'
 import { applyVpc } from './plan.ts'
-import { type RulePeer, type RuleTerms, termsInWords, termsKey } from './rule-terms.ts'
+import { refuseTooMany } from './rule-counts.ts'
+import { type RuleTerms, termsInWords, termsKey } from './rule-terms.ts'
 
 export type Direction = 'ingress' | 'egress'
 
@@ -39,7 +39,7 @@ export class SecurityGroupRules {
       refuseRepeated(terms)
       const present = await rulesOf(tx, group, direction)
       refuseDuplicates(terms, present)
-      refuseTooMany([...present, ...terms])
+      await refuseTooMany(tx, [...present, ...terms])
       const added = terms.map((one) => this.#newRow(scope, group, direction, one))
       await tx.networks.insertRules(added)
       for (const { id } of added) await tx.tags.put({ id, type: 'security-group-rule', ...scope }, tags)
@@ -103,7 +103,7 @@ export class SecurityGroupRules {
             all.filter((rule) => rule.id !== ruleId),
           )
         }
-        refuseTooMany(all)
+        await refuseTooMany(tx, all)
       }
     })
   }
@@ -197,18 +197,6 @@ function refuseDuplicates(terms: readonly RuleTerms[], present: readonly RuleTer
   const duplicate = terms.find((one) => keys.has(termsKey(one)))
   if (!duplicate) return
   throw new KilnError('InvalidPermission.Duplicate', `the specified rule "${termsInWords(duplicate)}" already exists`)
-}
-
-/** The bound holds for IPv4 and IPv6 apart; a reference to a group counts for both. Source: "Amazon VPC quotas". */
-function refuseTooMany(terms: readonly RulePeer[]): void {
-  const groups = terms.filter((one) => one.referencedGroupId).length
-  const ipv4 = groups + terms.filter((one) => one.cidrIpv4).length
-  const ipv6 = groups + terms.filter((one) => one.cidrIpv6).length
-  if (Math.max(ipv4, ipv6) <= limits.rulesPerSecurityGroup) return
-  throw new KilnError(
-    'RulesPerSecurityGroupLimitExceeded',
-    `The maximum number of rules per security group has been reached: ${limits.rulesPerSecurityGroup}.`,
-  )
 }
 
 function ruleWithId(rules: readonly SecurityGroupRule[], id: string): SecurityGroupRule {

@@ -66,6 +66,7 @@ export class SecurityGroups {
             cidrIpv4: '0.0.0.0/0',
             cidrIpv6: null,
             referencedGroupId: null,
+            prefixListId: null,
             description: null,
             createdAt,
           },

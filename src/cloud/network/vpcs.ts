@@ -64,7 +64,7 @@ export class Vpcs {
     const gatewayId = newId('internetGateway', random)
     await tx.routing.insertGateway({ ...scope, id: gatewayId, vpcId: vpc.id, createdAt })
     const [main] = await tx.routing.tablesOf(vpc.id)
-    await tx.routing.insertRoute({ routeTableId: main!.id, destinationCidr: '0.0.0.0/0', gatewayId })
+    await tx.routing.insertRoute({ routeTableId: main!.id, destination: '0.0.0.0/0', targetId: gatewayId })
     return vpc
   }
 
@@ -103,6 +103,7 @@ export class Vpcs {
       fromPort: -1,
       toPort: -1,
       cidrIpv6: null,
+      prefixListId: null,
       description: null,
       createdAt,
     }
@@ -140,6 +141,7 @@ export class Vpcs {
       const isInUse =
         (await tx.networks.subnetsOf(id)).length > 0 ||
         (await tx.routing.gatewayOf(id)) !== undefined ||
+        (await tx.vpcEndpoints.ofVpc(id)).length > 0 ||
         tables.length > 1 ||
         acls.length > 1 ||
         (await tx.networks.countSecurityGroups(id)) > 1

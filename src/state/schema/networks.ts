@@ -48,9 +48,10 @@ export interface RouteTablesTable {
 /** Beside the way within the VPC, which every table has and nobody can change. */
 export interface RoutesTable {
   routeTableId: string
-  destinationCidr: string
-  /** An internet gateway; a route whose gateway is gone or elsewhere leads nowhere. */
-  gatewayId: string
+  /** A CIDR block, or the id of a prefix list. */
+  destination: string
+  /** An internet gateway or a VPC endpoint; a route whose target is gone or elsewhere leads nowhere. */
+  targetId: string
 }
 
 export interface RouteTableAssociationsTable {
@@ -115,6 +116,40 @@ export interface NetworkAclAssociationsTable {
   subnetId: string
 }
 
+export interface PrefixListsTable {
+  id: string
+  /** `AWS` for those that all accounts see. */
+  accountId: string
+  region: string
+  name: string
+  addressFamily: 'IPv4' | 'IPv6'
+  /** What rules and routes count it as. */
+  maxEntries: number
+  version: number
+  state: 'create-complete' | 'modify-complete' | 'restore-complete'
+  createdAt: TimeMs
+}
+
+/** A block is in the list from one version on, until another. */
+export interface PrefixListEntriesTable {
+  prefixListId: string
+  cidr: string
+  description: string | null
+  fromVersion: number
+  untilVersion: number | null
+}
+
+/** Of the gateway type: the routes that name it lead to what the prefix list holds. */
+export interface VpcEndpointsTable {
+  id: string
+  accountId: string
+  region: string
+  vpcId: string
+  serviceName: string
+  prefixListId: string
+  createdAt: TimeMs
+}
+
 export interface SecurityGroupsTable {
   id: string
   accountId: string
@@ -139,6 +174,7 @@ export interface SecurityGroupRulesTable {
   cidrIpv4: string | null
   cidrIpv6: string | null
   referencedGroupId: string | null
+  prefixListId: string | null
   description: string | null
   createdAt: TimeMs
 }
@@ -191,6 +227,9 @@ export interface NetworkTables {
   networkAcls: NetworkAclsTable
   networkAclEntries: NetworkAclEntriesTable
   networkAclAssociations: NetworkAclAssociationsTable
+  prefixLists: PrefixListsTable
+  prefixListEntries: PrefixListEntriesTable
+  vpcEndpoints: VpcEndpointsTable
   securityGroups: SecurityGroupsTable
   securityGroupRules: SecurityGroupRulesTable
   networkInterfaces: NetworkInterfacesTable

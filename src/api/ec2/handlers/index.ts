@@ -6,7 +6,6 @@ import { bundleTaskHandlers } from './bundle-tasks.ts'
 import { dhcpOptionsHandlers } from './dhcp-options.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { elasticAddressHandlers } from './elastic-addresses.ts'
-import { endpointHandlers } from './endpoints.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
 import { imageExportHandlers } from './image-exports.ts'
 import { imageImportHandlers } from './image-imports.ts'
@@ -24,6 +23,7 @@ import { launchTemplateVersionHandlers } from './launch-template-versions.ts'
 import { launchTemplateHandlers } from './launch-templates.ts'
 import { networkAclHandlers } from './network-acls.ts'
 import { placeHandlers } from './places.ts'
+import { prefixListHandlers } from './prefix-lists.ts'
 import { publicAccessHandlers } from './public-access.ts'
 import { rootReplacementHandlers } from './root-replacements.ts'
 import { routeHandlers } from './routes.ts'
@@ -39,11 +39,11 @@ import { volumeAttachmentHandlers } from './volume-attachments.ts'
 import { volumeModificationHandlers } from './volume-modifications.ts'
 import { volumeStatusHandlers } from './volume-status.ts'
 import { volumeHandlers } from './volumes.ts'
+import { vpcEndpointHandlers } from './vpc-endpoints.ts'
 import { vpcHandlers } from './vpcs.ts'
 
 export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...accountSettingHandlers,
-  ...endpointHandlers,
   ...fastSnapshotRestoreHandlers,
   ...bundleTaskHandlers,
   ...dhcpOptionsHandlers,
@@ -65,6 +65,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...launchTemplateVersionHandlers,
   ...networkAclHandlers,
   ...placeHandlers,
+  ...prefixListHandlers,
   ...publicAccessHandlers,
   ...rootReplacementHandlers,
   ...routeHandlers,
@@ -80,5 +81,6 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...volumeHandlers,
   ...volumeModificationHandlers,
   ...volumeStatusHandlers,
+  ...vpcEndpointHandlers,
   ...vpcHandlers,
 }

@@ -1,6 +1,7 @@
 /** How traffic leaves a VPC: route tables, their routes, and which subnets follow which. */
 import type { CreateRouteRequest } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
+import type { RouteDestination, RouteRequest } from '../../../cloud/network/route-targets.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { Ec2Handlers } from '../handler.ts'
@@ -90,19 +91,26 @@ type Destination = Pick<
   'DestinationCidrBlock' | 'DestinationIpv6CidrBlock' | 'DestinationPrefixListId'
 >
 
-function destination(input: Destination): string {
-  const { DestinationIpv6CidrBlock, DestinationPrefixListId } = input
-  refuseGiven({ DestinationIpv6CidrBlock, DestinationPrefixListId })
-  if (input.DestinationCidrBlock !== undefined) return input.DestinationCidrBlock
+function destination(input: Destination): RouteDestination {
+  const { DestinationCidrBlock: cidr, DestinationPrefixListId: listId, DestinationIpv6CidrBlock } = input
+  refuseGiven({ DestinationIpv6CidrBlock })
+  if (cidr !== undefined && listId !== undefined) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      'The parameter destinationCidrBlock may not be used in combination with destinationPrefixListId',
+    )
+  }
+  if (listId !== undefined) return { prefixListId: readId('prefixList', listId) }
+  if (cidr !== undefined) return { cidr }
   throw new KilnError('MissingParameter', 'The request must contain the parameter destinationCidrBlock')
 }
 
 /** The one target that leads out is an internet gateway. */
-function way(input: Omit<CreateRouteRequest, 'RouteTableId'>): { destination: string; gatewayId: string } {
+function way(input: Omit<CreateRouteRequest, 'RouteTableId'>): RouteRequest {
   const { GatewayId: gatewayId, DryRun: _, DestinationCidrBlock, ...others } = input
   const { DestinationIpv6CidrBlock, DestinationPrefixListId, ...targets } = others
   const to = destination({ DestinationCidrBlock, DestinationIpv6CidrBlock, DestinationPrefixListId })
   refuseGiven({ ...targets, RouteTableId: undefined })
-  if (gatewayId !== undefined) return { destination: to, gatewayId: readId('internetGateway', gatewayId) }
+  if (gatewayId !== undefined) return { destination: to, targetId: readId('internetGateway', gatewayId) }
   throw new KilnError('MissingParameter', 'The request must contain the parameter gatewayId')
 }

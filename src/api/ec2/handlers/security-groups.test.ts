@@ -214,9 +214,9 @@ test('wrong permissions are refused in EC2’s words, for every operation that t
       'IpPermissions.1.Groups.1.VpcPeeringConnectionId',
     ],
     [
-      { GroupId, IpPermissions: [{ ...ssh, PrefixListIds: [{ PrefixListId: 'pl-1' }] }] },
+      { GroupId, IpPermissions: [{ ...ssh, PrefixListIds: [{ PrefixListId: 'pl-12345678' }] }] },
       'InvalidPrefixListID.NotFound',
-      'pl-1',
+      'pl-12345678',
     ],
     [{ GroupId, ...ssh, IpPermissions: [{ ...ssh, ...anywhere }] }, 'InvalidParameterCombination', 'IpProtocol'],
     [{ GroupId, ...ssh }, 'MissingParameter', 'CidrIp'],

@@ -23,6 +23,8 @@ const malformedCodes = {
   networkAclAssociation: 'InvalidAssociationID.Malformed',
   dhcpOptions: 'InvalidDhcpOptionsId.Malformed',
   instanceProfileAssociation: 'InvalidAssociationID.Malformed',
+  prefixList: 'InvalidPrefixListId.Malformed',
+  vpcEndpoint: 'InvalidVpcEndpointId.Malformed',
   launchTemplate: 'InvalidLaunchTemplateId.Malformed',
   // The reference names no code of its own for these.
   replaceRootVolumeTask: 'InvalidParameterValue',

@@ -54,7 +54,7 @@ function readPermission(permission: IpPermission, path: string): Permission {
     })),
     ...(permission.UserIdGroupPairs ?? []).map((pair, index) => readPair(pair, `${path}.Groups.${index + 1}`)),
     ...(permission.PrefixListIds ?? []).map(({ PrefixListId, Description }, index) => ({
-      prefixListId: required(PrefixListId, `${path}.PrefixListIds.${index + 1}.PrefixListId`),
+      prefixListId: readId('prefixList', required(PrefixListId, `${path}.PrefixListIds.${index + 1}.PrefixListId`)),
       description: Description,
     })),
   ]
@@ -108,7 +108,7 @@ export function readRuleRequest(request: SecurityGroupRuleRequest | undefined, p
   const peers: PermissionPeer[] = [
     ...(CidrIpv4 ? [{ cidrIpv4: CidrIpv4, description }] : []),
     ...(CidrIpv6 ? [{ cidrIpv6: CidrIpv6, description }] : []),
-    ...(PrefixListId ? [{ prefixListId: PrefixListId, description }] : []),
+    ...(PrefixListId ? [{ prefixListId: readId('prefixList', PrefixListId), description }] : []),
     ...(ReferencedGroupId ? [{ groupId: readId('securityGroup', ReferencedGroupId), description }] : []),
   ]
   if (peers.length === 0) throw missing(`${path}.CidrIpv4, CidrIpv6, PrefixListId or ReferencedGroupId`)

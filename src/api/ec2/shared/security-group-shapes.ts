@@ -49,6 +49,7 @@ function ec2Permissions(rules: readonly Rule[]): IpPermission[] {
     if (rule.referencedGroupId) {
       permission.UserIdGroupPairs.push({ GroupId: rule.referencedGroupId, UserId: rule.accountId, ...description })
     }
+    if (rule.prefixListId) permission.PrefixListIds.push({ PrefixListId: rule.prefixListId, ...description })
     permissions.set(key, permission)
   }
   return [...permissions.values()]
@@ -83,6 +84,7 @@ function ec2RuleTerms(rule: Rule) {
     ToPort: rule.toPort,
     CidrIpv4: rule.cidrIpv4 ?? undefined,
     CidrIpv6: rule.cidrIpv6 ?? undefined,
+    PrefixListId: rule.prefixListId ?? undefined,
     Description: rule.description ?? undefined,
   }
 }

@@ -4,6 +4,7 @@ import type { Cloud } from '../../../cloud/cloud.ts'
 import { privateDnsName, usableAddresses } from '../../../cloud/network/addresses.ts'
 import type { RouteTableView } from '../../../cloud/network/route-tables.ts'
 import type { InterfaceDetail, SubnetView, VpcView } from '../../../cloud/network/vpcs.ts'
+import { isId } from '../../../lib/ids.ts'
 import { zoneIdOf } from '../../../lib/regions.ts'
 import type { Tag } from './tag-specifications.ts'
 import { ec2Tags } from './views.ts'
@@ -128,8 +129,10 @@ export function ec2RouteTable(table: RouteTableView, tags: Tags): RouteTable {
     Routes: [
       { DestinationCidrBlock: table.vpcCidr, GatewayId: 'local', Origin: 'CreateRouteTable', State: 'active' },
       ...table.routes.map((route) => ({
-        DestinationCidrBlock: route.destinationCidr,
-        GatewayId: route.gatewayId,
+        ...(isId('prefixList', route.destination)
+          ? { DestinationPrefixListId: route.destination }
+          : { DestinationCidrBlock: route.destination }),
+        GatewayId: route.targetId,
         Origin: 'CreateRoute' as const,
         State: route.isActive ? ('active' as const) : ('blackhole' as const),
       })),
