@@ -19,6 +19,8 @@ type Action =
   | 'CreateNetworkAcl'
   | 'CreateManagedPrefixList'
   | 'CreateVpcEndpoint'
+  | 'CreateNetworkInterface'
+  | 'CreateNatGateway'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

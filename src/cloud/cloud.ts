@@ -38,7 +38,9 @@ import { InstanceComparisons } from './metering/instance-comparisons.ts'
 import { Metering } from './metering/metering.ts'
 import { DhcpOptions } from './network/dhcp-options.ts'
 import { ElasticAddresses } from './network/elastic-addresses.ts'
+import { NetworkInterfaces } from './network/interfaces.ts'
 import { InternetGateways } from './network/internet-gateways.ts'
+import { NatGateways } from './network/nat-gateways.ts'
 import { NetworkAcls } from './network/network-acls.ts'
 import { PrefixLists } from './network/prefix-lists.ts'
 import { RouteTables } from './network/route-tables.ts'
@@ -120,6 +122,8 @@ export interface Cloud {
   readonly networkAcls: NetworkAcls
   readonly dhcpOptions: DhcpOptions
   readonly prefixLists: PrefixLists
+  readonly networkInterfaces: NetworkInterfaces
+  readonly natGateways: NatGateways
   readonly vpcEndpoints: VpcEndpoints
   readonly securityGroups: SecurityGroups
   readonly elasticAddresses: ElasticAddresses
@@ -202,6 +206,7 @@ export function createCloud(
   const publicAccess = new PublicAccess(deps)
   const instances = new Instances(deps, runs, volumes, instanceDisks)
   const vpcs = new Vpcs(deps)
+  const natGateways = new NatGateways(deps)
   const accountSettings = new AccountSettings(deps)
   const regions = new Regions(
     deps,
@@ -241,6 +246,7 @@ export function createCloud(
     await fastRestores.removeLeftovers()
     await storedImages.removeLeftovers()
     await bundleTasks.removeLeftovers()
+    await natGateways.removeLeftovers()
     await state.clientTokens.removeBefore(clock.now() - tokensKeptMs)
   }
 
@@ -307,6 +313,8 @@ export function createCloud(
     networkAcls: new NetworkAcls(deps),
     dhcpOptions: new DhcpOptions(deps),
     prefixLists: new PrefixLists(deps),
+    networkInterfaces: new NetworkInterfaces(deps),
+    natGateways,
     vpcEndpoints: new VpcEndpoints(deps),
     securityGroups: new SecurityGroups(deps),
     elasticAddresses: new ElasticAddresses(deps),

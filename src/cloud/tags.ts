@@ -12,6 +12,7 @@ import {
   dhcpOptionsNotFound,
   interfaceNotFound,
   internetGatewayNotFound,
+  natGatewayNotFound,
   networkAclNotFound,
   prefixListNotFound,
   routeTableNotFound,
@@ -118,6 +119,11 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     type: 'prefix-list',
     exists: async (state, scope, id) => owned(await state.prefixLists.get(id), scope),
     notFound: prefixListNotFound,
+  },
+  natGateway: {
+    type: 'natgateway',
+    exists: async (state, scope, id) => owned(await state.natGateways.get(id), scope),
+    notFound: natGatewayNotFound,
   },
   vpcEndpoint: {
     type: 'vpc-endpoint',

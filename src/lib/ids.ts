@@ -27,6 +27,7 @@ export const idPrefixes = {
   dhcpOptions: 'dopt',
   prefixList: 'pl',
   vpcEndpoint: 'vpce',
+  natGateway: 'nat',
   replaceRootVolumeTask: 'replacevol',
   fastSnapshotRestore: 'fsr',
   operation: 'op',

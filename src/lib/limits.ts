@@ -146,6 +146,8 @@ export const limits = {
   prefixListEntriesPerRequest: 100,
   prefixListPageMax: 100,
   endpointsPerVpc: 20,
+  networkInterfaces: 5000,
+  natGatewaysPerZone: 5,
   /** Public addresses that an account keeps in a region. */
   elasticAddresses: 256,
   securityGroupsPerVpc: 2500,

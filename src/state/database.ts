@@ -25,6 +25,7 @@ import * as vpcs from './migrations/0022-vpcs.ts'
 import * as identities from './migrations/0023-identities.ts'
 import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
 import * as prefixLists from './migrations/0034-prefix-lists.ts'
+import * as interfacesAndNatGateways from './migrations/0044-interfaces-and-nat-gateways.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -56,6 +57,7 @@ const migrations: Record<string, Migration> = {
   '0023-identities': identities,
   '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
   '0034-prefix-lists': prefixLists,
+  '0044-interfaces-and-nat-gateways': interfacesAndNatGateways,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -1,6 +1,6 @@
 /** What VPCs, subnets, security groups, rules and interfaces can be filtered by. Source: the Filters of their Describe operations. */
 import { sql } from 'kysely'
-import { privateName, zoneId } from './derived-filters.ts'
+import { eitherText, privateName, zoneId } from './derived-filters.ts'
 import { absent, constants, type FilterRules, type Match } from './filters.ts'
 import type { SecurityGroupRulesTable } from './schema/networks.ts'
 
@@ -138,48 +138,48 @@ const ofAssociation: FilterRules[string] = {
   },
 }
 
+/** What is told of an interface that an instance has. */
+const ofAttachment = (what: string): FilterRules[string] => ({
+  text: () => sql`case when network_interfaces.instance_id is null then null else ${sql.raw(what)} end`,
+})
+
 export const networkInterfaceFilters: FilterRules = {
   ...absent('association.public-dns-name', 'ipv6-addresses.ipv6-address', 'operator.principal', 'requester-id'),
   ...constants({
     'addresses.primary': 'true',
-    'attachment.device-index': '0',
-    description: '',
-    'interface-type': 'interface',
     'operator.managed': 'false',
-    'requester-managed': 'false',
   }),
   'addresses.association.owner-id': ofAssociation,
   'addresses.association.public-ip': { column: 'networkInterfaces.publicIp' },
   'association.allocation-id': { column: 'networkInterfaces.allocationId' },
   'association.association-id': { column: 'networkInterfaces.associationId' },
   'association.ip-owner-id': ofAssociation,
-  'attachment.attach-time': { time: 'networkInterfaces.createdAt' },
-  'attachment.delete-on-termination': { number: 'networkInterfaces.deleteOnTermination' },
-  'attachment.instance-owner-id': { column: 'networkInterfaces.accountId' },
+  'attachment.attach-time': { time: 'networkInterfaces.attachedAt' },
+  'attachment.delete-on-termination': ofAttachment("case when delete_on_termination = 1 then 'true' else 'false' end"),
+  'attachment.device-index': ofAttachment("'0'"),
+  'attachment.instance-owner-id': ofAttachment('account_id'),
+  'attachment.status': ofAttachment("'attached'"),
+  description: { column: 'networkInterfaces.description' },
+  'interface-type': { column: 'networkInterfaces.kind' },
+  'requester-managed': eitherText('networkInterfaces.kind', 'interface', 'false', 'true'),
   'availability-zone-id': zoneId('networkInterfaces.zone'),
   'private-dns-name': { text: (eb) => privateName(eb, 'networkInterfaces.privateIp', 'networkInterfaces.region') },
-  'source-dest-check': {
-    exists: (eb, match) =>
-      eb.exists(
-        eb
-          .selectFrom('instances as i')
-          .select('i.id')
-          .whereRef('i.id', '=', 'networkInterfaces.instanceId')
-          .where(match('i.sourceDestCheck', 'number')),
-      ),
-  },
+  'source-dest-check': { number: 'networkInterfaces.sourceDestCheck' },
   tags: { tagsOf: 'networkInterfaces.id' },
   'network-interface-id': { column: 'networkInterfaces.id' },
   'attachment.instance-id': { column: 'networkInterfaces.instanceId' },
   'attachment.attachment-id': { column: 'networkInterfaces.attachmentId' },
-  'attachment.status': { constant: 'attached' },
   'availability-zone': { column: 'networkInterfaces.zone' },
   'mac-address': { column: 'networkInterfaces.mac' },
   'owner-id': { column: 'networkInterfaces.accountId' },
   'private-ip-address': { column: 'networkInterfaces.privateIp' },
   'addresses.private-ip-address': { column: 'networkInterfaces.privateIp' },
   'association.public-ip': { column: 'networkInterfaces.publicIp' },
-  status: { constant: 'in-use' },
+  status: {
+    text: () =>
+      sql`case when network_interfaces.instance_id is null and network_interfaces.kind = 'interface' then 'available'
+        else 'in-use' end`,
+  },
   'subnet-id': { column: 'networkInterfaces.subnetId' },
   'vpc-id': { column: 'networkInterfaces.vpcId' },
   'group-id': {

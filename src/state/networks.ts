@@ -271,16 +271,39 @@ export class NetworkRepository {
     await this.#db.updateTable('networkInterfaces').set(patch).where('id', '=', id).execute()
   }
 
-  async deleteInterfacesOf(instanceId: string): Promise<void> {
-    const ids = (await this.interfacesOf([instanceId])).map((row) => row.id)
+  async deleteInterfaces(ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return
     await this.#db
       .updateTable('elasticAddresses')
       .set({ associationId: null, networkInterfaceId: null })
-      .where('networkInterfaceId', 'in', ids)
+      .where('networkInterfaceId', 'in', [...ids])
       .execute()
-    await this.#db.deleteFrom('networkInterfaceGroups').where('networkInterfaceId', 'in', ids).execute()
-    await this.#db.deleteFrom('networkInterfaces').where('id', 'in', ids).execute()
+    await this.#db
+      .deleteFrom('networkInterfaceGroups')
+      .where('networkInterfaceId', 'in', [...ids])
+      .execute()
+    await this.#db
+      .deleteFrom('networkInterfaces')
+      .where('id', 'in', [...ids])
+      .execute()
+  }
+
+  attachedAs(attachmentId: string): Promise<NetworkInterface | undefined> {
+    return this.#db
+      .selectFrom('networkInterfaces')
+      .selectAll()
+      .where('attachmentId', '=', attachmentId)
+      .executeTakeFirst()
+  }
+
+  async countInterfaces(accountId: string, region: string): Promise<number> {
+    const row = await this.#db
+      .selectFrom('networkInterfaces')
+      .select((eb) => eb.fn.countAll<number | string>().as('count'))
+      .where('accountId', '=', accountId)
+      .where('region', '=', region)
+      .executeTakeFirstOrThrow()
+    return Number(row.count)
   }
 
   interfacesOf(instanceIds: readonly string[]): Promise<NetworkInterface[]> {

@@ -41,6 +41,7 @@ const ofRoutes = (eb: Builder, ...conditions: Expression<SqlBool>[]): Expression
     eb
       .selectFrom('routes as r')
       .leftJoin('internetGateways as g', 'g.id', 'r.targetId')
+      .leftJoin('natGateways as n', 'n.id', 'r.targetId')
       .select('r.destination')
       .whereRef('r.routeTableId', '=', 'routeTables.id')
       .where(eb.or(conditions)),
@@ -50,7 +51,7 @@ const ofRoutes = (eb: Builder, ...conditions: Expression<SqlBool>[]): Expression
 const ifLike = (column: 'r.destination' | 'r.target_id', pattern: string) =>
   sql`case when ${sql.raw(column)} like ${pattern} then ${sql.raw(column)} end`
 
-const routeState = sql`case when g.vpc_id = route_tables.vpc_id or r.target_id like 'vpce-%' then 'active'
+const routeState = sql`case when g.vpc_id = route_tables.vpc_id or n.state = 'available' or r.target_id like 'vpce-%' then 'active'
   else 'blackhole' end`
 
 /** Every table has the local route, which stands in no row. */
@@ -60,7 +61,6 @@ export const routeTableFilters: FilterRules = {
     'route.destination-ipv6-cidr-block',
     'route.egress-only-internet-gateway-id',
     'route.instance-id',
-    'route.nat-gateway-id',
     'route.transit-gateway-id',
     'route.vpc-peering-connection-id',
   ),
@@ -90,6 +90,9 @@ export const routeTableFilters: FilterRules = {
         match(sql`'local'`),
         ofRoutes(eb, match(ifLike('r.target_id', 'igw-%')), match(ifLike('r.target_id', 'vpce-%'))),
       ]),
+  },
+  'route.nat-gateway-id': {
+    exists: (eb, match) => ofRoutes(eb, match(ifLike('r.target_id', 'nat-%'))),
   },
   'route.origin': {
     exists: (eb, match) => eb.or([match(sql`'CreateRouteTable'`), ofRoutes(eb, match(sql`'CreateRoute'`))]),

@@ -337,7 +337,6 @@ export interface InstancesTable {
   enaSupport: Flag
   ebsOptimized: Flag
   monitoring: Flag
-  sourceDestCheck: Flag
   disableApiTermination: Flag
   disableApiStop: Flag
   shutdownBehavior: 'stop' | 'terminate'

@@ -12,10 +12,13 @@ import { DhcpOptionsRepository } from './dhcp-options.ts'
 import { lockHome } from './home-lock.ts'
 import { up as first } from './migrations/0001-first.ts'
 import { up as addSnapshotCharges } from './migrations/0015-snapshot-charges.ts'
+import { up as addElasticAddresses } from './migrations/0020-elastic-addresses.ts'
 import { up as ownVpcs } from './migrations/0022-vpcs.ts'
 import { up as ownAcls } from './migrations/0024-acls-and-dhcp-options.ts'
 import { up as addPrefixLists } from './migrations/0034-prefix-lists.ts'
+import { up as addInterfaces } from './migrations/0044-interfaces-and-nat-gateways.ts'
 import { NetworkAclRepository } from './network-acls.ts'
+import { NetworkRepository } from './networks.ts'
 import { RoutingRepository } from './routing.ts'
 import { snapshotUploadSuite } from './snapshot-uploads.suite.ts'
 import { snapshot } from './snapshots.suite.ts'
@@ -172,6 +175,44 @@ test('VPCs from before have the network ACL and the DHCP options that they had, 
     ['domain-name-servers', 'AmazonProvidedDNS'],
   ])
   expect(await db.selectFrom('vpcs').selectAll().executeTakeFirstOrThrow()).not.toHaveProperty('networkAclId')
+  await db.destroy()
+})
+
+test('interfaces from before are attached as they were, and check what their instances checked', async () => {
+  const db = openDatabase(sqliteDialect(join(folder, 'old.db')))
+  await first(db)
+  const place = {
+    accountId: '000000000001',
+    region: 'eu-west-1',
+    zone: 'eu-west-1a',
+    vpcId: 'vpc-1',
+    subnetId: 'subnet-1',
+  }
+  const columns = (await db.introspection.getTables()).find(({ name }) => name === 'instances')!.columns
+  const blank = Object.fromEntries(columns.map(({ name, isNullable }) => [name, isNullable ? null : '0']))
+  for (const [id, check] of [
+    ['i-1', 0],
+    ['i-2', 1],
+  ]) {
+    await db
+      .insertInto('instances')
+      .values({ ...blank, id, source_dest_check: check } as never)
+      .execute()
+  }
+  const nics = [1, 2].map((number) => ({
+    ...{ ...place, id: `eni-${number}`, instanceId: `i-${number}`, attachmentId: `eni-attach-${number}`, mac: 'x' },
+    ...{ privateIp: `172.31.0.${number}`, publicIp: null, deleteOnTermination: 1, createdAt: 5 },
+  }))
+  await db
+    .insertInto('networkInterfaces')
+    .values(nics as never)
+    .execute()
+  await addElasticAddresses(db)
+  await addInterfaces(db)
+  expect(await new NetworkRepository(db).interfacesOf(['i-1', 'i-2'])).toMatchObject([
+    { ...nics[0], attachedAt: 5, kind: 'interface', description: '', sourceDestCheck: 0 },
+    { ...nics[1], attachedAt: 5, kind: 'interface', description: '', sourceDestCheck: 1 },
+  ])
   await db.destroy()
 })
 

@@ -424,7 +424,6 @@ function instance(id: string, about: Partial<Instance> = {}): Instance {
     enaSupport: 1,
     ebsOptimized: 0,
     monitoring: 0,
-    sourceDestCheck: 1,
     disableApiTermination: 0,
     disableApiStop: 0,
     shutdownBehavior: 'stop',

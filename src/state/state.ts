@@ -19,6 +19,7 @@ import { InstanceRepository } from './instances.ts'
 import { KeyPairRepository } from './key-pairs.ts'
 import { LaunchTemplateRepository } from './launch-templates.ts'
 import { MultipartUploadRepository } from './multipart-uploads.ts'
+import { NatGatewayRepository } from './nat-gateways.ts'
 import { NetworkAclRepository } from './network-acls.ts'
 import { NetworkRepository } from './networks.ts'
 import { ObjectRepository } from './objects.ts'
@@ -66,6 +67,7 @@ export interface Repositories {
   readonly dhcpOptions: DhcpOptionsRepository
   readonly prefixLists: PrefixListRepository
   readonly vpcEndpoints: VpcEndpointRepository
+  readonly natGateways: NatGatewayRepository
   readonly elasticAddresses: ElasticAddressRepository
   readonly routing: RoutingRepository
   readonly keyPairs: KeyPairRepository
@@ -164,6 +166,7 @@ function plainRepositories(db: Db): Repositories {
     dhcpOptions: new DhcpOptionsRepository(db),
     prefixLists: new PrefixListRepository(db),
     vpcEndpoints: new VpcEndpointRepository(db),
+    natGateways: new NatGatewayRepository(db),
     elasticAddresses: new ElasticAddressRepository(db),
     routing: new RoutingRepository(db),
     keyPairs: new KeyPairRepository(db),

@@ -62,6 +62,8 @@ async function launch(imageId: string): Promise<void> {
       zone: null,
     },
     ...{ subnetId: null, securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
+    interfaceId: null,
+    deletesInterface: true,
     ...{
       devices: pick([[], [data], [encryptedRoot]]),
       shutdownBehavior: 'stop',

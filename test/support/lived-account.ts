@@ -195,6 +195,8 @@ export class LivedAccount {
     return this.on.cloud.launches.launch(scope, {
       ...{ minCount: 1, maxCount: 1, keyName: null, profile: null, userData: null, zone: null, subnetId: null },
       ...{ securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
+      interfaceId: null,
+      deletesInterface: true,
       ...{ shutdownBehavior: 'stop', disableApiTermination: false, disableApiStop: false },
       ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions },
       ...{ instanceTags: [], volumeTags: [{ key: 'of', value: 'launch' }], interfaceTags: [] },

@@ -25,7 +25,7 @@ export async function guestAt(
   privateIp: string,
 ): Promise<{ instanceId: string; accountId: string } | null> {
   const nic = await state.networks.interfaceAt(vpcId, privateIp)
-  const row = nic && (await state.instances.get(nic.instanceId))
+  const row = nic?.instanceId ? await state.instances.get(nic.instanceId) : undefined
   return row ? { instanceId: row.id, accountId: row.accountId } : null
 }
 
@@ -35,7 +35,7 @@ export async function guestMetadataAt(
   privateIp: string,
 ): Promise<GuestMetadata | null> {
   const nic = await state.networks.interfaceAt(vpcId, privateIp)
-  const row = nic && (await state.instances.get(nic.instanceId))
+  const row = nic?.instanceId ? await state.instances.get(nic.instanceId) : undefined
   const vpc = await state.networks.vpc(vpcId)
   const subnet = nic && (await state.networks.subnet(nic.subnetId))
   if (!row || !vpc || !subnet) return null

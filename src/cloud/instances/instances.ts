@@ -281,6 +281,13 @@ export class Instances {
     await applyVpc(this.#deps, (await this.get(scope, id)).vpcId)
   }
 
+  async setSourceDestCheck(scope: Scope, id: string, sourceDestCheck: 0 | 1): Promise<void> {
+    const { state } = this.#deps
+    refuseEnded(await this.get(scope, id))
+    const [nic] = await state.networks.interfacesOf([id])
+    if (nic) await state.networks.updateInterface(nic.id, { sourceDestCheck })
+  }
+
   async setGroups(scope: Scope, id: string, groupIds: readonly string[]): Promise<void> {
     const { state } = this.#deps
     const instance = await this.get(scope, id)

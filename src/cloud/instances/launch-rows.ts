@@ -17,6 +17,7 @@ import type { ProfileRef } from '../identity/instance-profiles.ts'
 import { fetchRootKind } from '../instance-store/fetch-operation.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
+import { freeInterface } from '../network/interfaces.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
 import { enqueueInitialization } from '../volumes/initialization.ts'
@@ -58,7 +59,8 @@ export async function writeLaunch(
   plan: LaunchPlan,
 ): Promise<string[]> {
   const { random, clock, operations } = deps
-  const addresses = await pickAddresses(deps, tx, request, plan)
+  const given = request.interfaceId && (await freeInterface(tx, scope, request.interfaceId))
+  const addresses = given ? [given] : await pickAddresses(deps, tx, request, plan)
   const snapshots = await snapshotsOf(deps, tx, plan.devices)
   const rates = new Map(request.devices.map(({ deviceName, ebs }) => [deviceName, ebs?.initializationRate]))
   const fast = await fastRestoredOf(tx, scope, [...snapshots.keys()], plan.subnet.zone)
@@ -68,7 +70,7 @@ export async function writeLaunch(
     ...instanceRow(request, plan, now),
     ...{ ...scope, id: newId('instance', random), reservationId, launchIndex },
   }))
-  const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!))
+  const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!, request))
   const isBundled = plan.image.rootDeviceType === 'instance-store'
   const disks: DiskRows[] = []
   for (const instance of instances) {
@@ -83,7 +85,8 @@ export async function writeLaunch(
     }
   }
   await tx.instances.insert(instances)
-  await tx.networks.insertInterfaces(interfaces, plan.groupIds)
+  if (given) await tx.networks.updateInterface(given.id, attachmentOf(deps, instances[0]!, request))
+  else await tx.networks.insertInterfaces(interfaces, plan.groupIds)
   const { profile } = plan
   const associations = profile ? instances.map(({ id }) => associationRow(deps, scope, id, profile)) : []
   await tx.instanceProfileAssociations.insert(associations)
@@ -94,7 +97,7 @@ export async function writeLaunch(
   await tx.instanceDisks.insert(stores.flat())
   const typed = (type: string, rows: readonly { id: string }[]) => rows.map(({ id }) => ({ id, type, ...scope }))
   await tx.tags.insertAll(typed('instance', instances), [...request.instanceTags, ...templateTags(request)])
-  await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
+  if (!given) await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
   const newVolumes = disks.map((disk) => disk.volume)
   await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
   for (const volume of newVolumes) await enqueueInitialization(deps, tx, scope, volume)
@@ -195,7 +198,6 @@ function instanceRow(
     enaSupport: image.enaSupport,
     ebsOptimized: request.ebsOptimized ? 1 : 0,
     monitoring: request.monitoring ? 1 : 0,
-    sourceDestCheck: 1,
     disableApiTermination: request.disableApiTermination ? 1 : 0,
     disableApiStop: request.disableApiStop ? 1 : 0,
     shutdownBehavior: request.shutdownBehavior,
@@ -207,18 +209,26 @@ function instanceRow(
   }
 }
 
-function interfaceRow({ random }: CloudDeps, instance: Instance, addresses: Addresses): NetworkInterface {
+function interfaceRow(
+  deps: CloudDeps,
+  instance: Instance,
+  { privateIp, publicIp }: Addresses,
+  request: LaunchRequest,
+): NetworkInterface {
   const { accountId, region, zone, vpcId, subnetId, createdAt } = instance
   return {
-    ...{ accountId, region, zone, vpcId, subnetId, createdAt },
-    ...addresses,
-    ...{ allocationId: null, associationId: null },
-    id: newId('networkInterface', random),
-    instanceId: instance.id,
-    attachmentId: newId('networkInterfaceAttachment', random),
-    mac: newMac(random),
-    deleteOnTermination: 1,
+    ...{ accountId, region, zone, vpcId, subnetId, createdAt, privateIp, publicIp },
+    ...{ allocationId: null, associationId: null, kind: 'interface', description: '', sourceDestCheck: 1 },
+    id: newId('networkInterface', deps.random),
+    mac: newMac(deps.random),
+    ...attachmentOf(deps, instance, request),
   }
+}
+
+function attachmentOf({ random }: CloudDeps, instance: Instance, { deletesInterface }: LaunchRequest) {
+  const attachmentId = newId('networkInterfaceAttachment', random)
+  const deleteOnTermination = deletesInterface ? (1 as const) : (0 as const)
+  return { instanceId: instance.id, attachmentId, attachedAt: instance.createdAt, deleteOnTermination }
 }
 
 interface DiskPlan {

@@ -12,6 +12,7 @@ import type { InstanceProfiles, ProfileWish } from '../identity/instance-profile
 import type { Images, ImageView } from '../images/images.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { usableAddresses } from '../network/addresses.ts'
+import { freeInterface } from '../network/interfaces.ts'
 import type { Vpcs } from '../network/vpcs.ts'
 import type { NetworkProbe } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -39,6 +40,10 @@ export interface LaunchRequest {
   securityGroupNames: readonly string[]
   privateIp: string | null
   associatePublicIp: boolean | null
+  /** One that is there already, and that says all of subnet, groups and address. */
+  interfaceId: string | null
+  /** Whether the primary interface goes with the instance. */
+  deletesInterface: boolean
   devices: readonly DeviceWish[]
   shutdownBehavior: 'stop' | 'terminate'
   disableApiTermination: boolean
@@ -132,7 +137,7 @@ export class Launches {
     const ephemeral = merged.filter((device) => device.virtualName !== null)
     checkRates(request.devices, ordered)
     const subnet = await this.#subnetOf(scope, request)
-    const groupIds = await this.#groupsOf(scope, request, subnet.vpcId)
+    const groupIds = request.interfaceId ? [] : await this.#groupsOf(scope, request, subnet.vpcId)
     if (request.keyName !== null && !(await state.keyPairs.named(scope.accountId, scope.region, request.keyName))) {
       throw new KilnError('InvalidKeyPair.NotFound', `The key pair '${request.keyName}' does not exist`)
     }
@@ -185,8 +190,10 @@ export class Launches {
 
   async #subnetOf(scope: Scope, request: LaunchRequest): Promise<Subnet> {
     const { state } = this.#deps
-    if (request.subnetId) {
-      const subnet = await state.networks.subnet(request.subnetId)
+    const nic = request.interfaceId ? await freeInterface(state, scope, request.interfaceId) : undefined
+    const subnetId = nic?.subnetId ?? request.subnetId
+    if (subnetId) {
+      const subnet = await state.networks.subnet(subnetId)
       if (subnet?.accountId === scope.accountId && subnet.region === scope.region) {
         if (request.zone === null || request.zone === subnet.zone) return subnet
         throw new KilnError(
@@ -194,7 +201,7 @@ export class Launches {
           `Placement.AvailabilityZone '${request.zone}' is not the zone of subnet '${subnet.id}', which is ${subnet.zone}`,
         )
       }
-      throw new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${request.subnetId}' does not exist`)
+      throw new KilnError('InvalidSubnetID.NotFound', `The subnet ID '${subnetId}' does not exist`)
     }
     const vpc = await this.#vpcs.openDefault(scope)
     const filters = [
@@ -232,6 +239,7 @@ export class Launches {
   }
 
   async #countThatFits(tx: Repositories, subnet: Subnet, request: LaunchRequest): Promise<number> {
+    if (request.interfaceId) return 1
     const used = (await tx.networks.usedAddresses([subnet.id])).get(subnet.id) ?? 0
     const free = usableAddresses(subnet.cidr) - used
     if (free >= request.minCount) return Math.min(free, request.maxCount)
@@ -289,6 +297,12 @@ function checkCounts(request: LaunchRequest): InstanceType {
   }
   if (request.privateIp && maxCount > 1) {
     throw new KilnError('InvalidParameterCombination', 'PrivateIpAddress can be given to one instance only (MaxCount)')
+  }
+  if (request.interfaceId && maxCount > 1) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      'An interface (NetworkInterface.1.NetworkInterfaceId) can be given to one instance only (MaxCount)',
+    )
   }
   const type = instanceTypes.get(request.instanceType)
   if (!type) throw new KilnError('InvalidParameterValue', `Invalid value '${request.instanceType}' for InstanceType.`)

@@ -1,6 +1,7 @@
 /** The work behind TerminateInstances: the machine goes, then its interface, then the volumes that are to go with it. */
 import type { OperationKind } from '../../operations/operation.ts'
 import type { Instance } from '../../state/instances.ts'
+import type { NetworkInterface } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
@@ -13,6 +14,18 @@ export const terminateKind = 'terminate-instance'
 export async function enqueueTermination(deps: CloudDeps, tx: Repositories, instance: Instance): Promise<void> {
   const { id: subjectId, accountId, region } = instance
   await deps.operations.enqueue(tx, { kind: terminateKind, subjectId, accountId, region, input: {} })
+}
+
+/** It goes with its instance, or stays without one. An address that is not elastic is given back in either case. */
+async function releaseInterface(tx: Repositories, nic: NetworkInterface): Promise<void> {
+  if (nic.deleteOnTermination === 1) {
+    await tx.tags.removeAll(nic.id)
+    await tx.networks.deleteInterfaces([nic.id])
+    return
+  }
+  const unattached = { instanceId: null, attachmentId: null, attachedAt: null }
+  const publicIp = nic.allocationId === null ? null : nic.publicIp
+  await tx.networks.updateInterface(nic.id, { ...unattached, publicIp })
 }
 
 export function terminateOperation(
@@ -78,9 +91,7 @@ export function terminateOperation(
         async run({ subjectId }) {
           const instance = await state.instances.get(subjectId)
           await state.transaction(async (tx) => {
-            const interfaces = await tx.networks.interfacesOf([subjectId])
-            await tx.tags.removeAll(...interfaces.map((nic) => nic.id))
-            await tx.networks.deleteInterfacesOf(subjectId)
+            for (const nic of await tx.networks.interfacesOf([subjectId])) await releaseInterface(tx, nic)
           })
           if (instance) await applyVpc(deps, instance.vpcId)
         },

@@ -133,10 +133,17 @@ export class ElasticAddresses {
   async #free(tx: Repositories, address: ElasticAddress, touched: Set<string>): Promise<void> {
     if (!address.networkInterfaceId) return
     const [nic] = await tx.networks.interfaces([address.networkInterfaceId])
+    if (nic && nic.kind !== 'interface') {
+      throw new KilnError(
+        'OperationNotPermitted',
+        `You are not allowed to manage the address ${address.publicIp}: a NAT gateway has it`,
+      )
+    }
     await tx.elasticAddresses.associate(address.id, null)
     if (!nic) return
     touched.add(nic.vpcId)
     await tx.networks.updateInterface(nic.id, { publicIp: null, allocationId: null, associationId: null })
+    if (nic.instanceId === null) return
     const [instance, subnet] = [await tx.instances.get(nic.instanceId), await tx.networks.subnet(nic.subnetId)]
     if (subnet?.mapPublicIp !== 1 || (instance?.state !== 'running' && instance?.state !== 'pending')) return
     const publicIp = await this.#deps.network.allocatePublicIp(await tx.networks.publicIps())

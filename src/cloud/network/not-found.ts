@@ -22,6 +22,11 @@ export const prefixListNotFound = (id: string) =>
 export const vpcEndpointNotFound = (id: string) =>
   new KilnError('InvalidVpcEndpointId.NotFound', `The Vpc Endpoint Id '${id}' does not exist`)
 
+export const natGatewayNotFound = (id: string) =>
+  new KilnError('NatGatewayNotFound', `The Nat Gateway ${id} was not found`)
+export const allocationNotFound = (id: string) =>
+  new KilnError('InvalidAllocationID.NotFound', `The allocation ID '${id}' does not exist`)
+
 /** Something else needs it. */
 export const dependency = (kind: string, id: string) =>
   new KilnError('DependencyViolation', `The ${kind} '${id}' has dependencies and cannot be deleted.`)

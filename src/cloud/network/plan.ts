@@ -9,6 +9,7 @@ import { privateDnsName } from './addresses.ts'
 import { dhcpPlanOf } from './dhcp-configurations.ts'
 import { configurationsOf } from './dhcp-options.ts'
 import { borderRules, isOpen } from './network-acl-entries.ts'
+import { readWaysOut } from './ways-out.ts'
 
 /** In these states an instance's interface exists on the host. */
 const onHost: ReadonlySet<InstanceState> = new Set(['pending', 'running', 'stopping', 'shutting-down'])
@@ -25,9 +26,9 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
   const vpc = await state.networks.vpc(vpcId)
   if (!vpc) return undefined
   const interfaces = await state.networks.interfacesInVpc(vpcId)
-  const instances = await state.instances.many(interfaces.map((row) => row.instanceId))
+  const instances = await state.instances.many(interfaces.flatMap((row) => row.instanceId ?? []))
   const live = new Map(instances.filter((row) => onHost.has(row.state)).map((row) => [row.id, row]))
-  const nics = interfaces.filter((row) => live.has(row.instanceId))
+  const nics = interfaces.filter(({ instanceId }) => instanceId !== null && live.has(instanceId))
   const subnets = await state.networks.subnets([...new Set(nics.map((row) => row.subnetId))])
   const cidrOf = new Map(subnets.map((row) => [row.id, row.cidr]))
   const waysOut = await readWaysOut(state, vpcId)
@@ -36,18 +37,20 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
   const lists = await state.prefixLists.cidrsOf([...new Set(rules.flatMap((rule) => rule.prefixListId ?? []))])
   const addresses = new Map([...addressesByGroup(interfaces, groupsOf), ...lists])
   const planOf = (nic: NetworkInterface): NicPlan => {
+    const { direct, translated } = waysOut(nic.subnetId)
     const own = rules.filter((rule) => groupsOf.get(nic.id)?.includes(rule.groupId))
     return {
       id: nic.id,
-      instanceId: nic.instanceId,
+      instanceId: nic.instanceId!,
       mac: nic.mac,
       privateIp: nic.privateIp,
       subnetCidr: cidrOf.get(nic.subnetId)!,
       hostname: privateDnsName(nic.privateIp, vpc.region),
-      publicIp: nic.publicIp,
-      // As on EC2: without a public address of its own nothing comes back to it.
-      outside: nic.publicIp === null ? [] : waysOut(nic.subnetId),
-      metadataHopLimit: live.get(nic.instanceId)?.httpPutResponseHopLimit,
+      // What a NAT gateway carries out brings nobody in.
+      publicIp: direct.length === 0 && translated.length > 0 ? null : nic.publicIp,
+      // As on EC2: without a public address of its own nothing comes back to it through the internet gateway.
+      outside: [...(nic.publicIp === null ? [] : direct), ...translated],
+      metadataHopLimit: live.get(nic.instanceId!)?.httpPutResponseHopLimit,
       ingress: own.filter((rule) => rule.isEgress === 0).flatMap((rule) => resolveRule(rule, addresses)),
       egress: own.filter((rule) => rule.isEgress === 1).flatMap((rule) => resolveRule(rule, addresses)),
     }
@@ -58,24 +61,6 @@ async function readPlan({ state }: CloudDeps, vpcId: string): Promise<VpcPlan | 
     dhcp: dhcpPlanOf(configurations(vpc.dhcpOptionsId)),
     borders: await readBorders(state, vpcId),
     nics: nics.map(planOf),
-  }
-}
-
-/** Where the route table that each subnet follows leads through the gateway that the VPC has. */
-async function readWaysOut(
-  { routing, prefixLists }: Repositories,
-  vpcId: string,
-): Promise<(subnetId: string) => string[]> {
-  const gateway = await routing.gatewayOf(vpcId)
-  const associations = await routing.associationsOf([vpcId])
-  const routes = await routing.routesOf([...new Set(associations.map(({ routeTableId }) => routeTableId))])
-  const lists = await prefixLists.cidrsOf(routes.map(({ destination }) => destination))
-  const tableOf = (subnetId: string | null) => associations.find((one) => one.subnetId === subnetId)?.routeTableId
-  return (subnetId) => {
-    const table = tableOf(subnetId) ?? tableOf(null)
-    return routes
-      .filter(({ routeTableId, targetId }) => routeTableId === table && targetId === gateway?.id)
-      .flatMap(({ destination }) => (destination.includes('/') ? destination : (lists.get(destination) ?? [])))
   }
 }
 

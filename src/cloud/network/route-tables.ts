@@ -1,6 +1,6 @@
 /**
  * Route tables: where packets of a subnet go that are not for the VPC. A subnet follows its own, or the VPC's main one. The
- * only way out is an internet gateway; a route whose gateway is gone, or is not this VPC's, leads nowhere (`blackhole`).
+ * ways out are an internet gateway and NAT gateways; a route whose gateway is gone, or is not this VPC's, leads nowhere (`blackhole`).
  */
 import { KilnError } from '../../lib/errors.ts'
 import { isId, newId } from '../../lib/ids.ts'
@@ -15,6 +15,7 @@ import { associationNotFound, dependency, routeTableNotFound, vpcNotFound } from
 import { applyVpc } from './plan.ts'
 import {
   checkTarget,
+  leadsOn,
   otherNetwork,
   type RouteDestination,
   type RouteRequest,
@@ -55,25 +56,23 @@ export class RouteTables {
 
   /** Throws InvalidRouteTableID.NotFound. */
   async list({ accountId, region }: Scope, request: ListOf): Promise<Page<RouteTableView>> {
-    const { routing, networks } = this.#deps.state
+    const { routing, networks, natGateways } = this.#deps.state
     const list = (what: ListOf) => routing.listTables(region, { ...what, accountId })
     const page = await listExisting(list, request, routeTableNotFound)
     const routes = await routing.routesOf(page.items.map((table) => table.id))
     const vpcIds = [...new Set(page.items.map((table) => table.vpcId))]
     const associations = await routing.associationsOf(vpcIds)
     const vpcs = await networks.vpcs(vpcIds)
-    const gateways = await routing.gatewaysOf(vpcIds)
+    const gateways = {
+      internetGateways: await routing.gatewaysOf(vpcIds),
+      natGateways: await natGateways.ofVpcs(vpcIds),
+    }
     const view = (table: RouteTable): RouteTableView => ({
       ...table,
       vpcCidr: vpcs.find((vpc) => vpc.id === table.vpcId)!.cidr,
       routes: routes
         .filter((route) => route.routeTableId === table.id)
-        .map((route) => ({
-          ...route,
-          isActive:
-            isEndpoint(route.targetId) ||
-            gateways.some(({ id, vpcId }) => id === route.targetId && vpcId === table.vpcId),
-        })),
+        .map((route) => ({ ...route, isActive: leadsOn(route.targetId, gateways, table.vpcId) })),
       associations: associations.filter((association) => association.routeTableId === table.id),
     })
     return { ...page, items: page.items.map(view) }

@@ -1,17 +1,20 @@
 /** Where routes go, and through what. */
 import { KilnError } from '../../lib/errors.ts'
+import { isId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
-import type { Route, RouteTable } from '../../state/routing.ts'
+import type { NatGateway } from '../../state/nat-gateways.ts'
+import type { InternetGateway, Route, RouteTable } from '../../state/routing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Scope } from '../deps.ts'
 import { canonicalCidr } from './cidr-blocks.ts'
+import { owned } from './existing.ts'
 import { visibleList } from './prefix-lists.ts'
 
 export type RouteDestination = { cidr: string } | { prefixListId: string }
 
 export interface RouteRequest {
   destination: RouteDestination
-  /** An internet gateway. */
+  /** An internet gateway, or a NAT gateway. */
   targetId: string
 }
 
@@ -22,18 +25,36 @@ export async function readDestination(tx: Repositories, scope: Scope, to: RouteD
     : (await visibleList(tx, scope, to.prefixListId)).id
 }
 
-/** Throws InvalidGatewayID.NotFound, InvalidParameterValue for a gateway of another VPC. */
-export async function checkTarget(
-  tx: Repositories,
-  { accountId, region }: Scope,
-  table: RouteTable,
-  id: string,
-): Promise<void> {
-  const gateway = await tx.routing.gateway(id)
-  if (gateway?.accountId !== accountId || gateway.region !== region) {
-    throw new KilnError('InvalidGatewayID.NotFound', `The gateway ID '${id}' does not exist`)
-  }
+/** Throws InvalidGatewayID.NotFound, InvalidNatGatewayID.NotFound, InvalidParameterValue for one of another VPC. */
+export async function checkTarget(tx: Repositories, scope: Scope, table: RouteTable, id: string): Promise<void> {
+  const gateway = isId('natGateway', id) ? await natGateway(tx, scope, id) : await internetGateway(tx, scope, id)
   if (gateway.vpcId !== table.vpcId) throw otherNetwork(`route table ${table.id}`, `network gateway ${id}`)
+}
+
+async function internetGateway(tx: Repositories, scope: Scope, id: string): Promise<InternetGateway> {
+  return owned(await tx.routing.gateway(id), scope, () => {
+    return new KilnError('InvalidGatewayID.NotFound', `The gateway ID '${id}' does not exist`)
+  })
+}
+
+async function natGateway(tx: Repositories, scope: Scope, id: string): Promise<NatGateway> {
+  const row = await tx.natGateways.get(id)
+  return owned(row?.state === 'available' ? row : undefined, scope, () => {
+    return new KilnError('InvalidNatGatewayID.NotFound', `The natGateway ID '${id}' does not exist`)
+  })
+}
+
+/** Whether packets get anywhere through the target of a route of that VPC. */
+export function leadsOn(
+  targetId: string,
+  {
+    internetGateways,
+    natGateways,
+  }: { internetGateways: readonly InternetGateway[]; natGateways: readonly NatGateway[] },
+  vpcId: string,
+): boolean {
+  if (isId('vpcEndpoint', targetId)) return true
+  return [...internetGateways, ...natGateways].some((gateway) => gateway.id === targetId && gateway.vpcId === vpcId)
 }
 
 /** A prefix list counts as often as it may have entries. */

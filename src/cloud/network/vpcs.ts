@@ -4,7 +4,7 @@ import { newId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
 import { zonesOf } from '../../lib/regions.ts'
 import type { Page } from '../../state/listing.ts'
-import type { NetworkInterface, SecurityGroup, Subnet, Vpc } from '../../state/networks.ts'
+import type { Subnet, Vpc } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
@@ -12,7 +12,7 @@ import { checkVpcCidr } from './cidr-blocks.ts'
 import { defaultDhcpOptions } from './dhcp-options.ts'
 import { type ListOf, listExisting, owned } from './existing.ts'
 import { associateDefaultAcl, insertDefaultAcl } from './network-acls.ts'
-import { dependency, interfaceNotFound, subnetNotFound, vpcNotFound } from './not-found.ts'
+import { dependency, subnetNotFound, vpcNotFound } from './not-found.ts'
 
 /** Source: "Default VPCs" in the VPC user guide: a /16 with a /20 subnet in each zone. */
 const defaultVpcCidr = '172.31.0.0/16'
@@ -20,12 +20,6 @@ const defaultSubnetCidr = (index: number) => `172.31.${index * 16}.0/20`
 
 export type VpcView = Vpc
 export type SubnetView = Subnet
-
-export interface InterfaceDetail extends NetworkInterface {
-  groups: SecurityGroup[]
-  /** Its instance's. */
-  sourceDestCheck: boolean
-}
 
 export class Vpcs {
   readonly #deps: CloudDeps
@@ -179,24 +173,6 @@ export class Vpcs {
     const { networks } = this.#deps.state
     const list = (what: ListOf) => networks.listSubnets(scope.region, { ...what, accountId: scope.accountId })
     return listExisting(list, request, subnetNotFound)
-  }
-
-  /** Throws InvalidNetworkInterfaceID.NotFound. */
-  async listInterfaces(scope: Scope, request: ListOf): Promise<Page<InterfaceDetail>> {
-    const { networks, instances } = this.#deps.state
-    const list = (what: ListOf) => networks.listInterfaces(scope.region, { ...what, accountId: scope.accountId })
-    const page = await listExisting(list, request, interfaceNotFound)
-    const groupsOf = await networks.groupsOfInterfaces(page.items.map((nic) => nic.id))
-    const groups = await networks.securityGroups([...new Set([...groupsOf.values()].flat())])
-    const checking = (await instances.many(page.items.map((nic) => nic.instanceId))).filter(
-      (instance) => instance.sourceDestCheck === 1,
-    )
-    const detail = (nic: NetworkInterface): InterfaceDetail => ({
-      ...nic,
-      groups: groups.filter((group) => groupsOf.get(nic.id)!.includes(group.id)),
-      sourceDestCheck: checking.some((instance) => instance.id === nic.instanceId),
-    })
-    return { ...page, items: page.items.map(detail) }
   }
 
   /** Addresses in use, by subnet. */

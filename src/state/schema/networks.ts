@@ -50,7 +50,7 @@ export interface RoutesTable {
   routeTableId: string
   /** A CIDR block, or the id of a prefix list. */
   destination: string
-  /** An internet gateway or a VPC endpoint; a route whose target is gone or elsewhere leads nowhere. */
+  /** An internet gateway, a NAT gateway or a VPC endpoint; a route whose target is gone or elsewhere leads nowhere. */
   targetId: string
 }
 
@@ -186,16 +186,39 @@ export interface NetworkInterfacesTable {
   zone: string
   vpcId: string
   subnetId: string
-  instanceId: string
-  attachmentId: string
+  /** A NAT gateway's is no one else's to change. */
+  kind: 'interface' | 'nat_gateway'
+  description: string
   mac: string
   privateIp: string
   publicIp: string | null
   /** Set when the public address is one that the account keeps. */
   allocationId: string | null
   associationId: string | null
+  /** Kept and told; a guest sends under its own address alone in either case. */
+  sourceDestCheck: Flag
+  /** The instance whose primary interface it is, since when; null for none. */
+  instanceId: string | null
+  attachmentId: string | null
+  attachedAt: TimeMs | null
   deleteOnTermination: Flag
   createdAt: TimeMs
+}
+
+export interface NatGatewaysTable {
+  id: string
+  accountId: string
+  region: string
+  vpcId: string
+  subnetId: string
+  networkInterfaceId: string
+  allocationId: string
+  privateIp: string
+  publicIp: string
+  /** A deleted one is told of for a while. */
+  state: 'available' | 'deleted'
+  createdAt: TimeMs
+  deletedAt: TimeMs | null
 }
 
 /** A public address that an account keeps. */
@@ -233,6 +256,7 @@ export interface NetworkTables {
   securityGroups: SecurityGroupsTable
   securityGroupRules: SecurityGroupRulesTable
   networkInterfaces: NetworkInterfacesTable
+  natGateways: NatGatewaysTable
   networkInterfaceGroups: NetworkInterfaceGroupsTable
   elasticAddresses: ElasticAddressesTable
 }

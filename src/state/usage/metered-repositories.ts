@@ -185,13 +185,10 @@ export class MeteredNetworks extends NetworkRepository {
     return this.#followed([id], (plain) => plain.updateInterface(id, patch))
   }
 
-  override async deleteInterfacesOf(
-    ...[instanceId]: Arguments<NetworkRepository, 'deleteInterfacesOf'>
-  ): Promise<void> {
-    const nics = await this.interfacesOf([instanceId])
-    const ids = nics.map(({ id }) => id)
+  override async deleteInterfaces(...[ids]: Arguments<NetworkRepository, 'deleteInterfaces'>): Promise<void> {
+    const nics = await this.interfaces(ids)
     await this.#metering.change(this.#db, async (tx) => {
-      await new NetworkRepository(tx).deleteInterfacesOf(instanceId)
+      await new NetworkRepository(tx).deleteInterfaces(ids)
       await this.#metering.follow(tx, 'address', ids)
       // An address that the account keeps is its own again.
       const kept = nics.flatMap(({ allocationId }) => allocationId ?? [])

@@ -181,13 +181,13 @@ export class Metering {
       }
       case 'address': {
         const rows = await db.selectFrom('networkInterfaces').selectAll().where('id', 'in', ids).execute()
-        const instanceIds = rows.map((row) => row.instanceId)
+        const instanceIds = rows.flatMap((row) => row.instanceId ?? [])
         const instances = instanceIds.length
           ? await db.selectFrom('instances').select(['id', 'imageId']).where('id', 'in', instanceIds).execute()
           : []
         const imageOf = new Map(instances.map(({ id, imageId }) => [id, imageId]))
         return rows.map((row) =>
-          usage({ ...of(row, 'address'), imageId: imageOf.get(row.instanceId) ?? null }, this.rules.address(row)),
+          usage({ ...of(row, 'address'), imageId: imageOf.get(row.instanceId ?? '') ?? null }, this.rules.address(row)),
         )
       }
     }

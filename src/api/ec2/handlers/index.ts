@@ -21,7 +21,9 @@ import { internetGatewayHandlers } from './internet-gateways.ts'
 import { keyPairHandlers } from './key-pairs.ts'
 import { launchTemplateVersionHandlers } from './launch-template-versions.ts'
 import { launchTemplateHandlers } from './launch-templates.ts'
+import { natGatewayHandlers } from './nat-gateways.ts'
 import { networkAclHandlers } from './network-acls.ts'
+import { networkInterfaceHandlers } from './network-interfaces.ts'
 import { placeHandlers } from './places.ts'
 import { prefixListHandlers } from './prefix-lists.ts'
 import { publicAccessHandlers } from './public-access.ts'
@@ -63,7 +65,9 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...keyPairHandlers,
   ...launchTemplateHandlers,
   ...launchTemplateVersionHandlers,
+  ...natGatewayHandlers,
   ...networkAclHandlers,
+  ...networkInterfaceHandlers,
   ...placeHandlers,
   ...prefixListHandlers,
   ...publicAccessHandlers,

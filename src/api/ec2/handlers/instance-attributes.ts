@@ -83,7 +83,7 @@ function instanceAttribute(view: InstanceView, attribute: string): InstanceAttri
         Groups: view.interfaces.flatMap((nic) => nic.groups.map(({ id, name }) => ({ GroupId: id, GroupName: name }))),
       }
     case 'sourceDestCheck':
-      return { SourceDestCheck: { Value: view.sourceDestCheck === 1 } }
+      return { SourceDestCheck: { Value: view.interfaces[0]?.sourceDestCheck !== 0 } }
     case 'ebsOptimized':
       return { EbsOptimized: { Value: view.ebsOptimized === 1 } }
     case 'enaSupport':
@@ -201,7 +201,7 @@ async function modifyAttribute(
   }
   if (input.SourceDestCheck) {
     const sourceDestCheck = readFlag('SourceDestCheck', input.SourceDestCheck)
-    changes.push(() => instances.modify(scopeOf(context), id, { sourceDestCheck }))
+    changes.push(() => instances.setSourceDestCheck(scopeOf(context), id, sourceDestCheck))
   }
   if (input.EbsOptimized) {
     const ebsOptimized = readFlag('EbsOptimized', input.EbsOptimized)

@@ -105,12 +105,19 @@ function destination(input: Destination): RouteDestination {
   throw new KilnError('MissingParameter', 'The request must contain the parameter destinationCidrBlock')
 }
 
-/** The one target that leads out is an internet gateway. */
+/** What leads out is an internet gateway, or a NAT gateway. */
 function way(input: Omit<CreateRouteRequest, 'RouteTableId'>): RouteRequest {
-  const { GatewayId: gatewayId, DryRun: _, DestinationCidrBlock, ...others } = input
+  const { GatewayId: gatewayId, NatGatewayId: natId, DryRun: _, DestinationCidrBlock, ...others } = input
   const { DestinationIpv6CidrBlock, DestinationPrefixListId, ...targets } = others
   const to = destination({ DestinationCidrBlock, DestinationIpv6CidrBlock, DestinationPrefixListId })
   refuseGiven({ ...targets, RouteTableId: undefined })
+  if (gatewayId !== undefined && natId !== undefined) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      'The parameter gatewayId may not be used in combination with natGatewayId',
+    )
+  }
+  if (natId !== undefined) return { destination: to, targetId: readId('natGateway', natId) }
   if (gatewayId !== undefined) return { destination: to, targetId: readId('internetGateway', gatewayId) }
   throw new KilnError('MissingParameter', 'The request must contain the parameter gatewayId')
 }

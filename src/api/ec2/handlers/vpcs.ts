@@ -7,7 +7,7 @@ import { readId } from '../shared/ids.ts'
 import { scopeOf } from '../shared/scope.ts'
 import { readTagSpecifications } from '../shared/tag-specifications.ts'
 import { refuseGiven } from '../shared/unsupported.ts'
-import { ec2NetworkInterface, ec2Subnet, ec2Vpc } from '../shared/vpc-shapes.ts'
+import { ec2Subnet, ec2Vpc } from '../shared/vpc-shapes.ts'
 
 export const vpcHandlers = {
   async CreateVpc(input, context) {
@@ -99,15 +99,5 @@ export const vpcHandlers = {
     })
     const used = await context.cloud.vpcs.usedAddresses(items.map(({ subnet }) => subnet.id))
     return { Subnets: items.map(({ subnet, tags }) => ec2Subnet(subnet, used.get(subnet.id) ?? 0, tags)), NextToken }
-  },
-
-  async DescribeNetworkInterfaces(input, context) {
-    const { items, NextToken } = await describe('DescribeNetworkInterfaces', input, context, {
-      kind: 'networkInterface',
-      ids: ['NetworkInterfaceIds', input.NetworkInterfaceIds],
-      list: (request) => context.cloud.vpcs.listInterfaces(scopeOf(context), request),
-      shape: ec2NetworkInterface,
-    })
-    return { NetworkInterfaces: items, NextToken }
   },
 } satisfies Ec2Handlers<Pick<Cloud, 'vpcs' | 'subnets' | 'tags'>>

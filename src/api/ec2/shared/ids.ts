@@ -14,6 +14,8 @@ const malformedCodes = {
   securityGroup: 'InvalidGroupId.Malformed',
   securityGroupRule: 'InvalidSecurityGroupRuleId.Malformed',
   networkInterface: 'InvalidNetworkInterfaceId.Malformed',
+  networkInterfaceAttachment: 'InvalidNetworkInterfaceAttachmentId.Malformed',
+  natGateway: 'NatGatewayMalformed',
   elasticAddress: 'InvalidAllocationID.Malformed',
   elasticAssociation: 'InvalidAssociationID.Malformed',
   internetGateway: 'InvalidInternetGatewayId.Malformed',

@@ -12,7 +12,7 @@ import { instanceTypes } from '../../../cloud/instances/instance-types.ts'
 import type { InstanceView, InterfaceView } from '../../../cloud/instances/instance-views.ts'
 import { privateDnsName } from '../../../cloud/network/addresses.ts'
 import type { Tag } from '../../../cloud/tags.ts'
-import { ec2Tags } from './views.ts'
+import { ec2Tags, ec2Time } from './views.ts'
 import { publicAssociation } from './vpc-shapes.ts'
 
 type Tags = ReadonlyMap<string, readonly Tag[]>
@@ -70,7 +70,7 @@ export function ec2Instance(view: InstanceView, tags: Tags): Instance {
     SubnetId: nic ? view.subnetId : undefined,
     SecurityGroups: nic ? ec2Groups(nic) : [],
     NetworkInterfaces: view.interfaces.map((row) => ec2Interface(row, view)),
-    SourceDestCheck: nic ? view.sourceDestCheck === 1 : undefined,
+    SourceDestCheck: nic ? nic.sourceDestCheck === 1 : undefined,
     Architecture: view.architecture as Instance['Architecture'],
     PlatformDetails: view.platformDetails,
     VirtualizationType: view.virtualizationType as Instance['VirtualizationType'],
@@ -131,9 +131,9 @@ function ec2Interface(nic: InterfaceView, view: InstanceView): InstanceNetworkIn
     MacAddress: nic.mac,
     PrivateIpAddress: nic.privateIp,
     PrivateDnsName: privateName,
-    SourceDestCheck: view.sourceDestCheck === 1,
+    SourceDestCheck: nic.sourceDestCheck === 1,
     Status: 'in-use',
-    Description: '',
+    Description: nic.description,
     InterfaceType: 'interface',
     Ipv6Addresses: [],
     Groups: ec2Groups(nic),
@@ -142,11 +142,11 @@ function ec2Interface(nic: InterfaceView, view: InstanceView): InstanceNetworkIn
       { PrivateIpAddress: nic.privateIp, PrivateDnsName: privateName, Primary: true, Association: association },
     ],
     Attachment: {
-      AttachmentId: nic.attachmentId,
+      AttachmentId: nic.attachmentId ?? undefined,
       DeviceIndex: 0,
       NetworkCardIndex: 0,
       Status: 'attached',
-      AttachTime: new Date(nic.createdAt),
+      AttachTime: ec2Time(nic.attachedAt),
       DeleteOnTermination: nic.deleteOnTermination === 1,
     },
   }

@@ -40,6 +40,9 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
     securityGroupNames: input.SecurityGroups ?? [],
     privateIp: nic?.PrivateIpAddress ?? input.PrivateIpAddress ?? null,
     associatePublicIp: nic?.AssociatePublicIpAddress ?? null,
+    interfaceId: nic?.NetworkInterfaceId ? readId('networkInterface', nic.NetworkInterfaceId) : null,
+    // As on EC2, one that was there before the instance outlives it.
+    deletesInterface: nic?.DeleteOnTermination ?? !nic?.NetworkInterfaceId,
     devices: readDevices(input.BlockDeviceMappings, { forLaunch: true }),
     shutdownBehavior: input.InstanceInitiatedShutdownBehavior ?? 'stop',
     disableApiTermination: input.DisableApiTermination ?? false,
@@ -139,7 +142,6 @@ function primaryInterface(input: RunInstancesRequest): InstanceNetworkInterfaceS
     )
   }
   refuseGiven({
-    'NetworkInterface.NetworkInterfaceId': nic?.NetworkInterfaceId,
     'NetworkInterface.PrivateIpAddresses': nic?.PrivateIpAddresses,
     'NetworkInterface.SecondaryPrivateIpAddressCount': (nic?.SecondaryPrivateIpAddressCount ?? 0) !== 0,
     'NetworkInterface.Ipv6Addresses': nic?.Ipv6Addresses,
@@ -153,10 +155,10 @@ function primaryInterface(input: RunInstancesRequest): InstanceNetworkInterfaceS
     'NetworkInterface.EnaSrdSpecification': nic?.EnaSrdSpecification,
     'NetworkInterface.ConnectionTrackingSpecification': nic?.ConnectionTrackingSpecification,
     'NetworkInterface.EnaQueueCount': nic?.EnaQueueCount,
-    'NetworkInterface.DeleteOnTermination': nic?.DeleteOnTermination === false,
     'NetworkInterface.InterfaceType': (nic?.InterfaceType ?? 'interface') !== 'interface',
     'NetworkInterface.NetworkCardIndex': (nic?.NetworkCardIndex ?? 0) !== 0,
   })
+  if (nic?.NetworkInterfaceId) refuseBeside(nic)
   if (input.SubnetId || input.PrivateIpAddress || input.SecurityGroupIds?.length || input.SecurityGroups?.length) {
     throw new KilnError(
       'InvalidParameterCombination',
@@ -164,6 +166,18 @@ function primaryInterface(input: RunInstancesRequest): InstanceNetworkInterfaceS
     )
   }
   return nic
+}
+
+/** An interface that is there has a subnet, groups and an address already. */
+function refuseBeside(nic: InstanceNetworkInterfaceSpecification): void {
+  const { SubnetId, PrivateIpAddress, Groups, AssociatePublicIpAddress, Description } = nic
+  const given = { SubnetId, PrivateIpAddress, Groups, AssociatePublicIpAddress, Description }
+  const name = Object.entries(given).find(([, value]) => value !== undefined && value !== '')?.[0]
+  if (!name) return
+  throw new KilnError(
+    'InvalidParameterCombination',
+    `The parameter NetworkInterface.1.${name} may not be used in combination with NetworkInterfaceId`,
+  )
 }
 
 function readOptional(kind: 'subnet', id: string | undefined): string | null {

@@ -1,9 +1,19 @@
 /** VPCs and what belongs to them as EC2 tells them. */
-import type { AttachmentStatus, InternetGateway, NetworkInterface, RouteTable, Subnet, Vpc } from '@aws-sdk/client-ec2'
+import type {
+  AttachmentStatus,
+  InternetGateway,
+  NetworkInterface,
+  NetworkInterfaceAttachment,
+  NetworkInterfaceType,
+  RouteTable,
+  Subnet,
+  Vpc,
+} from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import { privateDnsName, usableAddresses } from '../../../cloud/network/addresses.ts'
+import type { InterfaceDetail } from '../../../cloud/network/interfaces.ts'
 import type { RouteTableView } from '../../../cloud/network/route-tables.ts'
-import type { InterfaceDetail, SubnetView, VpcView } from '../../../cloud/network/vpcs.ts'
+import type { SubnetView, VpcView } from '../../../cloud/network/vpcs.ts'
 import { isId } from '../../../lib/ids.ts'
 import { zoneIdOf } from '../../../lib/regions.ts'
 import type { Tag } from './tag-specifications.ts'
@@ -92,24 +102,31 @@ export function ec2NetworkInterface(nic: InterfaceDetail, tags: Tags): NetworkIn
       { PrivateIpAddress: nic.privateIp, PrivateDnsName: privateName, Primary: true, Association: association },
     ],
     Association: association,
-    Attachment: {
-      AttachmentId: nic.attachmentId,
-      InstanceId: nic.instanceId,
-      InstanceOwnerId: nic.accountId,
-      DeviceIndex: 0,
-      NetworkCardIndex: 0,
-      Status: 'attached',
-      AttachTime: new Date(nic.createdAt),
-      DeleteOnTermination: nic.deleteOnTermination === 1,
-    },
-    Description: '',
+    Attachment: ec2Attachment(nic),
+    Description: nic.description,
     Groups: nic.groups.map((group) => ({ GroupId: group.id, GroupName: group.name })),
-    InterfaceType: 'interface',
+    // EC2 writes a NAT gateway's in another way than its own model does.
+    InterfaceType: nic.kind as NetworkInterfaceType,
     Ipv6Addresses: [],
-    RequesterManaged: false,
-    SourceDestCheck: nic.sourceDestCheck,
-    Status: 'in-use',
+    RequesterManaged: nic.kind !== 'interface',
+    SourceDestCheck: nic.sourceDestCheck === 1,
+    Status: nic.instanceId === null && nic.kind === 'interface' ? 'available' : 'in-use',
     TagSet: ec2Tags(tags),
+  }
+}
+
+/** Undefined for one that no instance has. */
+export function ec2Attachment(nic: InterfaceDetail): NetworkInterfaceAttachment | undefined {
+  if (nic.instanceId === null) return undefined
+  return {
+    AttachmentId: nic.attachmentId!,
+    InstanceId: nic.instanceId,
+    InstanceOwnerId: nic.accountId,
+    DeviceIndex: 0,
+    NetworkCardIndex: 0,
+    Status: 'attached',
+    AttachTime: new Date(nic.attachedAt!),
+    DeleteOnTermination: nic.deleteOnTermination === 1,
   }
 }
 
@@ -132,7 +149,7 @@ export function ec2RouteTable(table: RouteTableView, tags: Tags): RouteTable {
         ...(isId('prefixList', route.destination)
           ? { DestinationPrefixListId: route.destination }
           : { DestinationCidrBlock: route.destination }),
-        GatewayId: route.targetId,
+        ...(isId('natGateway', route.targetId) ? { NatGatewayId: route.targetId } : { GatewayId: route.targetId }),
         Origin: 'CreateRoute' as const,
         State: route.isActive ? ('active' as const) : ('blackhole' as const),
       })),

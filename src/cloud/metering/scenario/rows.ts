@@ -26,7 +26,7 @@ export function instanceRow(
     ...{ reachability: 'passed', reachabilityAt: nowMs, keyName: null, userData: null },
     ...{ rootDeviceName: '/dev/xvda', rootDeviceType: root ? 'ebs' : 'instance-store', virtualizationType: 'hvm' },
     ...{ bootMode: null, platformDetails: 'Linux/UNIX', enaSupport: 1, ebsOptimized: 0, monitoring: 0 },
-    ...{ sourceDestCheck: 1, disableApiTermination: 0, disableApiStop: 0, shutdownBehavior: 'stop' },
+    ...{ disableApiTermination: 0, disableApiStop: 0, shutdownBehavior: 'stop' },
     ...{ httpTokens: 'optional', httpEndpoint: 'enabled', httpPutResponseHopLimit: 1 },
     ...{ instanceMetadataTags: 'disabled', clientToken: null },
     ...{ launchedAt: nowMs, createdAt: nowMs, terminatedAt: null },
@@ -42,6 +42,7 @@ export function interfaceRow(
     ...{ id, accountId, region, zone: `${region}a`, ...network, instanceId, publicIp },
     ...{ allocationId: null, associationId: null },
     ...{ attachmentId: `eni-attach-${id.slice(4)}`, mac: id.slice(4), privateIp: id.slice(4) },
+    ...{ kind: 'interface', description: '', sourceDestCheck: 1, attachedAt: nowMs },
     ...{ deleteOnTermination: 1, createdAt: nowMs },
   }
 }
