@@ -1,4 +1,7 @@
-# Every resource that people make around images, in one configuration. `terraform.test.ts` applies it, plans again, and destroys it.
+# Every resource that people make around images, in one configuration. Tests apply it, plan again, and destroy it.
+#
+# The provider waits before its first look at some things, ten seconds and more, whatever the cloud answers. So nothing here
+# depends on more than it needs: the longest way is an instance and then its volume's attachment.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
@@ -13,32 +16,36 @@ variable "public_key" {
   type = string
 }
 
+# Where there are real guests: the private key's file, with which a provisioner logs in.
+variable "private_key_file" {
+  type    = string
+  default = null
+}
+
 provider "aws" {
-  region                      = "us-east-1"
-  access_key                  = "123456789012"
-  secret_key                  = "any"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_requesting_account_id  = true
+  region            = "us-east-1"
+  access_key        = "123456789012"
+  secret_key        = "any"
+  s3_use_path_style = true
   endpoints {
     ec2 = var.endpoint
     sts = var.endpoint
     iam = var.endpoint
+    s3  = var.endpoint
   }
 }
 
 provider "aws" {
-  alias                       = "away"
-  region                      = "eu-west-1"
-  access_key                  = "123456789012"
-  secret_key                  = "any"
-  skip_credentials_validation = true
-  skip_metadata_api_check     = true
-  skip_requesting_account_id  = true
+  alias             = "away"
+  region            = "eu-west-1"
+  access_key        = "123456789012"
+  secret_key        = "any"
+  s3_use_path_style = true
   endpoints {
     ec2 = var.endpoint
     sts = var.endpoint
     iam = var.endpoint
+    s3  = var.endpoint
   }
 }
 
@@ -51,23 +58,35 @@ data "aws_ami" "linux" {
   }
 }
 
+data "aws_caller_identity" "me" {}
+
 resource "aws_vpc" "lab" {
-  cidr_block           = "10.30.0.0/16"
-  enable_dns_hostnames = true
-  tags                 = { Name = "lab" }
+  cidr_block = "10.30.0.0/16"
+  tags       = { Name = "lab" }
 }
 
 resource "aws_subnet" "open" {
-  vpc_id                  = aws_vpc.lab.id
-  cidr_block              = "10.30.1.0/24"
-  availability_zone       = "us-east-1a"
-  map_public_ip_on_launch = true
+  vpc_id            = aws_vpc.lab.id
+  cidr_block        = "10.30.1.0/24"
+  availability_zone = "us-east-1a"
 }
 
 resource "aws_subnet" "closed" {
   vpc_id            = aws_vpc.lab.id
   cidr_block        = "10.30.2.0/24"
   availability_zone = "us-east-1b"
+}
+
+resource "aws_vpc" "named" {
+  cidr_block           = "10.31.0.0/16"
+  enable_dns_hostnames = true
+}
+
+resource "aws_subnet" "public" {
+  vpc_id                  = aws_vpc.lab.id
+  cidr_block              = "10.30.3.0/24"
+  availability_zone       = "us-east-1a"
+  map_public_ip_on_launch = true
 }
 
 resource "aws_internet_gateway" "out" {
@@ -119,6 +138,26 @@ resource "aws_vpc_security_group_ingress_rule" "http" {
   ip_protocol       = "tcp"
 }
 
+resource "aws_vpc_security_group_egress_rule" "anywhere" {
+  security_group_id = aws_security_group.own.id
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "-1"
+}
+
+resource "aws_security_group_rule" "inside" {
+  security_group_id = aws_security_group.shared.id
+  type              = "ingress"
+  self              = true
+  from_port         = 0
+  to_port           = 65535
+  protocol          = "tcp"
+}
+
+resource "aws_security_group" "shared" {
+  name_prefix = "shared-"
+  vpc_id      = aws_vpc.lab.id
+}
+
 resource "aws_security_group" "own" {
   name   = "own-rules"
   vpc_id = aws_vpc.lab.id
@@ -136,7 +175,6 @@ resource "aws_instance" "web" {
     volume_size = 2
     volume_type = "gp3"
   }
-  depends_on = [aws_route_table_association.open]
 }
 
 resource "aws_launch_template" "small" {
@@ -153,6 +191,10 @@ resource "aws_instance" "plain" {
     id      = aws_launch_template.small.id
     version = aws_launch_template.small.latest_version
   }
+  ebs_block_device {
+    device_name = "/dev/sdg"
+    volume_size = 1
+  }
 }
 
 resource "aws_eip" "front" {
@@ -162,10 +204,12 @@ resource "aws_eip" "front" {
 resource "aws_eip_association" "front" {
   allocation_id = aws_eip.front.id
   instance_id   = aws_instance.web.id
+  # The gateway first, or the address would lead nowhere.
+  depends_on = [aws_route_table_association.open]
 }
 
 resource "aws_ebs_volume" "data" {
-  availability_zone = aws_instance.web.availability_zone
+  availability_zone = "us-east-1a"
   size              = 1
   type              = "gp3"
   tags              = { Name = "data" }
@@ -178,20 +222,19 @@ resource "aws_volume_attachment" "data" {
 }
 
 resource "aws_ebs_snapshot" "data" {
-  volume_id  = aws_ebs_volume.data.id
-  depends_on = [aws_volume_attachment.data]
+  volume_id = aws_ebs_volume.data.id
+  tags      = { Name = "data" }
 }
 
-resource "aws_ebs_snapshot_copy" "data" {
+resource "aws_ebs_snapshot_copy" "plain" {
   provider           = aws.away
-  source_snapshot_id = aws_ebs_snapshot.data.id
+  source_snapshot_id = aws_ami_from_instance.plain.root_snapshot_id
   source_region      = "us-east-1"
 }
 
-resource "aws_ami_from_instance" "web" {
+resource "aws_ami_from_instance" "plain" {
   name               = "of-an-instance"
-  source_instance_id = aws_instance.web.id
-  depends_on         = [aws_volume_attachment.data]
+  source_instance_id = aws_instance.plain.id
 }
 
 resource "aws_ami" "data" {
@@ -207,15 +250,15 @@ resource "aws_ami" "data" {
   }
 }
 
-resource "aws_ami_copy" "web" {
+resource "aws_ami_copy" "plain" {
   provider          = aws.away
   name              = "a-copy"
-  source_ami_id     = aws_ami_from_instance.web.id
+  source_ami_id     = aws_ami_from_instance.plain.id
   source_ami_region = "us-east-1"
 }
 
-resource "aws_ami_launch_permission" "web" {
-  image_id   = aws_ami_from_instance.web.id
+resource "aws_ami_launch_permission" "plain" {
+  image_id   = aws_ami_from_instance.plain.id
   account_id = "210987654321"
 }
 
@@ -242,6 +285,51 @@ resource "aws_ec2_serial_console_access" "off" {
 
 resource "aws_ec2_instance_metadata_defaults" "tokens" {
   http_tokens = "optional"
+}
+
+resource "aws_s3_bucket" "files" {
+  bucket = "terraform-${data.aws_caller_identity.me.account_id}"
+}
+
+resource "aws_s3_bucket_acl" "files" {
+  bucket = aws_s3_bucket.files.id
+  acl    = "private"
+}
+
+resource "aws_s3_bucket_versioning" "files" {
+  bucket = aws_s3_bucket.files.id
+  versioning_configuration {
+    status = "Disabled"
+  }
+}
+
+resource "aws_s3_object" "greeting" {
+  bucket       = aws_s3_bucket.files.id
+  key          = "texts/greeting"
+  content      = "hello"
+  content_type = "text/plain"
+  metadata     = { made-by = "terraform" }
+}
+
+resource "aws_s3_object_copy" "greeting" {
+  bucket = aws_s3_bucket.files.id
+  key    = "texts/copy"
+  source = "${aws_s3_bucket.files.id}/${aws_s3_object.greeting.key}"
+}
+
+# What user data wrote is there, for someone who logs in at the public address.
+resource "terraform_data" "login" {
+  count = var.private_key_file == null ? 0 : 1
+  connection {
+    type        = "ssh"
+    host        = aws_eip_association.front.public_ip
+    user        = "ec2-user"
+    private_key = file(var.private_key_file)
+    timeout     = "4m"
+  }
+  provisioner "remote-exec" {
+    inline = ["grep -x hello /home/ec2-user/from-terraform"]
+  }
 }
 
 output "address" {
