@@ -21,6 +21,8 @@ type Action =
   | 'CreateVpcEndpoint'
   | 'CreateNetworkInterface'
   | 'CreateNatGateway'
+  | 'RequestSpotInstances'
+  | 'CreateFleet'
 
 /**
  * The ids that a request with this token was answered with before; undefined for a new token, or none. To be asked before

@@ -62,6 +62,7 @@ import { SnapshotPermissions } from './snapshots/snapshot-permissions.ts'
 import { SnapshotTiers } from './snapshots/snapshot-tiers.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { StoreCheck } from './snapshots/store-check.ts'
+import { SpotRequests } from './spot/spot-requests.ts'
 import { StoredImages } from './stored-images/stored-images.ts'
 import { Tags } from './tags.ts'
 import { Transfers } from './transfers/transfers.ts'
@@ -79,6 +80,7 @@ export interface Cloud {
   readonly imagePermissions: ImagePermissions
   readonly instances: Instances
   readonly launches: Launches
+  readonly spotRequests: SpotRequests
   readonly accountSettings: AccountSettings
   readonly rootReplacements: RootReplacements
   readonly snapshots: Snapshots
@@ -208,6 +210,10 @@ export function createCloud(
   const vpcs = new Vpcs(deps)
   const natGateways = new NatGateways(deps)
   const accountSettings = new AccountSettings(deps)
+  const launches = new Launches(deps, {
+    ...{ images, snapshots, volumes, vpcs, encryption, instanceDisks, accountSettings },
+    instanceProfiles: identity.instanceProfiles,
+  })
   const regions = new Regions(
     deps,
     { images: publicImages, bundles: publicBundles },
@@ -259,16 +265,8 @@ export function createCloud(
     imagePermissions: new ImagePermissions(deps, { images, publicAccess, encryption }),
     instances,
     rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes, encryption }),
-    launches: new Launches(deps, {
-      images,
-      snapshots,
-      volumes,
-      vpcs,
-      encryption,
-      instanceDisks,
-      accountSettings,
-      instanceProfiles: identity.instanceProfiles,
-    }),
+    launches,
+    spotRequests: new SpotRequests(deps, launches),
     accountSettings,
     snapshots,
     directReads: new DirectReads(deps),

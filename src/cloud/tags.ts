@@ -143,6 +143,12 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     exists: async (state, scope, id) => owned(await state.launchTemplates.get(id), scope),
     notFound: (id) => new KilnError('InvalidLaunchTemplateId.NotFound', `The launch template '${id}' does not exist.`),
   },
+  spotRequest: {
+    type: 'spot-instances-request',
+    exists: async (state, scope, id) => owned(await state.spotRequests.get(id), scope),
+    notFound: (id) =>
+      new KilnError('InvalidSpotInstanceRequestID.NotFound', `The spot instance request ID '${id}' does not exist`),
+  },
   keyPair: {
     type: 'key-pair',
     exists: async (state, scope, id) =>

@@ -69,6 +69,15 @@ export const catalogue = {
   'InvalidUserData.Malformed': client,
   OperationNotPermitted: client,
   'InstanceCreditSpecification.NotSupported': client,
+  // Spot instances and fleets
+  'InvalidFleetId.Malformed': client,
+  'InvalidFleetId.NotFound': client,
+  InvalidSpotFleetRequestConfig: client,
+  'InvalidSpotInstanceRequestID.Malformed': client,
+  'InvalidSpotInstanceRequestID.NotFound': client,
+  MaxSpotInstanceCountExceeded: client,
+  SpotMaxPriceTooLow: client,
+  UnfulfillableCapacity: client,
   // Launch templates
   'InvalidLaunchTemplateId.Malformed': client,
   'InvalidLaunchTemplateId.NotFound': client,

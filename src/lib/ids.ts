@@ -37,6 +37,7 @@ export const idPrefixes = {
   storedImageTask: 'stored-ami',
   bundleTask: 'bun',
   budget: 'budget',
+  spotRequest: 'sir',
 } as const
 
 export type IdKind = keyof typeof idPrefixes

@@ -8,6 +8,8 @@ export const sheetVersion = 1
 /** Stands for every region that has no price of its own for a usage type. */
 export const anyRegion = '*'
 
+const spotUsage = 'SpotUsage:'
+
 /** What a file may be. Whatever is larger is refused, not read. */
 export const sheetLimits = { bytes: 4 * 2 ** 20, rows: 20_000, problems: 50, textLength: 500 }
 
@@ -41,8 +43,13 @@ export class PriceSheet {
     this.prices = prices
   }
 
-  /** The region's own price, else that of any region; undefined where the sheet has neither. */
+  /**
+   * The region's own price, else that of any region; undefined where the sheet has neither. A spot instance whose usage
+   * has no price costs what it would on demand.
+   */
   priceOf(usageType: string, region: string): Price | undefined {
-    return this.prices.get(region)?.get(usageType) ?? this.prices.get(anyRegion)?.get(usageType)
+    const price = this.prices.get(region)?.get(usageType) ?? this.prices.get(anyRegion)?.get(usageType)
+    if (price || !usageType.startsWith(spotUsage)) return price
+    return this.priceOf(`BoxUsage:${usageType.slice(spotUsage.length)}`, region)
   }
 }

@@ -41,6 +41,7 @@ const addresses = { service: 'AmazonVPC', productFamily: null, unit: 'Hrs', per:
 
 const rows: readonly (readonly [pattern: string, row: Row])[] = [
   [`BoxUsage:${instanceType}`, { ...compute, rounding: 'second', description: 'instance running' }],
+  [`SpotUsage:${instanceType}`, { ...compute, rounding: 'second', description: 'spot instance running' }],
   [
     `InstanceTime\\.(pending|stopping|stopped|shutting-down):${instanceType}`,
     { ...compute, rounding: 'none', reportOnly: true, description: 'instance not running' },

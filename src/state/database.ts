@@ -24,6 +24,7 @@ import * as pulledImages from './migrations/0021-pulled-images.ts'
 import * as vpcs from './migrations/0022-vpcs.ts'
 import * as identities from './migrations/0023-identities.ts'
 import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
+import * as spotRequests from './migrations/0025-spot-requests.ts'
 import * as prefixLists from './migrations/0034-prefix-lists.ts'
 import * as interfacesAndNatGateways from './migrations/0044-interfaces-and-nat-gateways.ts'
 import type { Database } from './schema.ts'
@@ -58,6 +59,7 @@ const migrations: Record<string, Migration> = {
   '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
   '0034-prefix-lists': prefixLists,
   '0044-interfaces-and-nat-gateways': interfacesAndNatGateways,
+  '0025-spot-requests': spotRequests,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -179,7 +179,6 @@ const absentOfInstances = absent(
   'capacity-reservation-specification.capacity-reservation-target.capacity-reservation-id',
   'capacity-reservation-specification.capacity-reservation-target.capacity-reservation-resource-group-arn',
   'host-id',
-  'instance-lifecycle',
   'ipv6-address',
   'kernel-id',
   'operator.principal',
@@ -191,7 +190,6 @@ const absentOfInstances = absent(
   'product-code.type',
   'ramdisk-id',
   'requester-id',
-  'spot-instance-request-id',
   'tpm-support',
 )
 
@@ -239,6 +237,8 @@ export const instanceFilters: FilterRules = {
   'group-name': ofGroup('name'),
   'image-id': { column: 'instances.imageId' },
   'instance-id': { column: 'instances.id' },
+  // On-demand instances have no such word.
+  'instance-lifecycle': { text: () => sql`case when instances.spot_request_id is null then null else 'spot' end` },
   'instance-state-code': { text: stateCode },
   'instance-state-name': { column: 'instances.state' },
   'instance-type': { column: 'instances.instanceType' },
@@ -263,6 +263,7 @@ export const instanceFilters: FilterRules = {
   'root-device-name': { column: 'instances.rootDeviceName' },
   'root-device-type': { column: 'instances.rootDeviceType' },
   'source-dest-check': ofInterface('sourceDestCheck', 'number'),
+  'spot-instance-request-id': { column: 'instances.spotRequestId' },
   'state-reason-code': { column: 'instances.stateReasonCode' },
   'state-reason-message': { column: 'instances.stateReasonMessage' },
   'subnet-id': { column: 'instances.subnetId' },

@@ -17,6 +17,7 @@ import type { InstanceDiskTables } from './schema/instance-disks.ts'
 import type { LaunchTemplateTables } from './schema/launch-templates.ts'
 import type { NetworkTables } from './schema/networks.ts'
 import type { PulledImageTables } from './schema/pulled-images.ts'
+import type { SpotTables } from './schema/spot.ts'
 import type { StoredImageTables } from './schema/stored-images.ts'
 import type { TransferTables } from './schema/transfers.ts'
 import type { UsageTables } from './schema/usage.ts'
@@ -345,6 +346,8 @@ export interface InstancesTable {
   httpPutResponseHopLimit: number
   instanceMetadataTags: 'enabled' | 'disabled'
   clientToken: string | null
+  /** The request that it fulfils; null for an on-demand instance. */
+  spotRequestId: string | null
   launchedAt: TimeMs
   createdAt: TimeMs
   terminatedAt: TimeMs | null
@@ -411,6 +414,7 @@ export interface Database
     LaunchTemplateTables,
     NetworkTables,
     PulledImageTables,
+    SpotTables,
     StoredImageTables,
     TransferTables,
     UsageTables,

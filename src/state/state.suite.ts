@@ -15,6 +15,7 @@ import { pulledImageTests } from './pulled-images.suite.ts'
 import { snapshotChargeTests } from './snapshot-charges.suite.ts'
 import { account, other, region, snapshot, snapshotTests } from './snapshots.suite.ts'
 import type { Snapshot } from './snapshots.ts'
+import { spotTests } from './spot.suite.ts'
 import type { State } from './state.ts'
 import { storedImageTaskTests } from './stored-image-tasks.suite.ts'
 import { transferTests } from './transfers.suite.ts'
@@ -298,6 +299,7 @@ export function stateSuite(name: string, open: () => Promise<State>): void {
     bundleTaskTests(() => state)
     identityTests(() => state)
     launchTemplateTests(() => state)
+    spotTests(() => state, instance)
     volumeFeatureTests(() => state)
 
     test('a setting is made once', async () => {
@@ -432,6 +434,7 @@ function instance(id: string, about: Partial<Instance> = {}): Instance {
     httpPutResponseHopLimit: 1,
     instanceMetadataTags: 'disabled',
     clientToken: null,
+    spotRequestId: null,
     launchedAt: 1,
     createdAt: 1,
     terminatedAt: null,

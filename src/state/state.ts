@@ -10,6 +10,7 @@ import { DhcpOptionsRepository } from './dhcp-options.ts'
 import { ElasticAddressRepository } from './elastic-addresses.ts'
 import { EncryptionRepository } from './encryption.ts'
 import { FastSnapshotRestoreRepository } from './fast-snapshot-restores.ts'
+import { FleetRepository } from './fleets.ts'
 import { IdentityRepository } from './identities.ts'
 import { IdentityPolicyRepository } from './identity-policies.ts'
 import { ImageRepository } from './images.ts'
@@ -37,6 +38,7 @@ import { SnapshotLockRepository } from './snapshot-locks.ts'
 import { SnapshotTierRepository } from './snapshot-tiers.ts'
 import { SnapshotUploadRepository } from './snapshot-uploads.ts'
 import { SnapshotRepository } from './snapshots.ts'
+import { SpotRequestRepository } from './spot-requests.ts'
 import { sqliteDialect } from './sqlite.ts'
 import { StoredImageTaskRepository } from './stored-image-tasks.ts'
 import { TagRepository } from './tags.ts'
@@ -85,6 +87,8 @@ export interface Repositories {
   readonly fastSnapshotRestores: FastSnapshotRestoreRepository
   readonly instances: InstanceRepository
   readonly instanceDisks: InstanceDiskRepository
+  readonly spotRequests: SpotRequestRepository
+  readonly fleets: FleetRepository
   readonly buckets: BucketRepository
   readonly objects: ObjectRepository
   readonly multipartUploads: MultipartUploadRepository
@@ -184,6 +188,8 @@ function plainRepositories(db: Db): Repositories {
     fastSnapshotRestores: new FastSnapshotRestoreRepository(db),
     instances: new InstanceRepository(db),
     instanceDisks: new InstanceDiskRepository(db),
+    spotRequests: new SpotRequestRepository(db),
+    fleets: new FleetRepository(db),
     buckets: new BucketRepository(db),
     objects: new ObjectRepository(db),
     multipartUploads: new MultipartUploadRepository(db),

@@ -47,7 +47,11 @@ test.each<[input: () => object, code: string, named: string]>([
   [() => ({ IamInstanceProfile: { Name: 'x' } }), 'InvalidParameterValue', 'Invalid IAM Instance Profile name'],
   [() => ({ IamInstanceProfile: { Arn: 'x' } }), 'InvalidParameterValue', 'Invalid IAM Instance Profile ARN'],
   [() => ({ IamInstanceProfile: { Arn: 'x', Name: 'x' } }), 'InvalidParameterCombination', 'iamInstanceProfile.arn'],
-  [() => ({ InstanceMarketOptions: { MarketType: 'spot' } }), 'UnsupportedOperation', 'InstanceMarketOptions'],
+  [
+    () => ({ InstanceMarketOptions: { MarketType: 'capacity-block' } }),
+    'UnsupportedOperation',
+    'InstanceMarketOptions',
+  ],
   [() => ({ CpuOptions: { CoreCount: 1 } }), 'UnsupportedOperation', 'CpuOptions'],
   [() => ({ Operator: { Principal: 'x' } }), 'UnsupportedOperation', 'Operator'],
   [

@@ -273,11 +273,11 @@ test('a deleted template is gone, with its versions and tags, and its name is fr
 test('what could not be launched is taken, with a warning', async () => {
   const { LaunchTemplate: made, Warning: warning } = await ec2.send(
     new CreateLaunchTemplateCommand({
-      LaunchTemplateName: 'spot',
-      LaunchTemplateData: { ...data, InstanceMarketOptions: { MarketType: 'spot' } },
+      LaunchTemplateName: 'block',
+      LaunchTemplateData: { ...data, InstanceMarketOptions: { MarketType: 'capacity-block' } },
     }),
   )
-  expect(made!.LaunchTemplateName).toBe('spot')
+  expect(made!.LaunchTemplateName).toBe('block')
   expect(warning!.Errors).toEqual([
     { Code: 'UnsupportedOperation', Message: expect.stringContaining('InstanceMarketOptions') },
   ])

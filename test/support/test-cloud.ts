@@ -107,7 +107,9 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     operations: new OperationRunner({
       ...{ state, clock, random, log },
       owner: 'test',
-      lanes: isLive ? { ...idleLanes, boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16 } : idleLanes,
+      lanes: isLive
+        ? { ...idleLanes, boot: machines.bootConcurrency, blocks: 2, images: 1000, stop: 16, spot: 4 }
+        : idleLanes,
     }),
     imageFiles: createImageFileTools(disks),
     locks: new KeyedLocks(),
@@ -148,6 +150,7 @@ const idleLanes = {
   tiering: 1,
   images: 1,
   stop: 1,
+  spot: 1,
   hydrate: 1,
   initialize: 4,
   transfers: 1,
@@ -250,5 +253,6 @@ const runningInstance = {
   httpPutResponseHopLimit: 1,
   instanceMetadataTags: 'disabled',
   clientToken: null,
+  spotRequestId: null,
   terminatedAt: null,
 } as const

@@ -32,6 +32,7 @@ function imdsInstance(guest: GuestMetadata, iam: ImdsIdentity | null): ImdsInsta
     reservationId: instance.reservationId,
     launchIndex: instance.launchIndex,
     monitoring: instance.monitoring === 1 ? 'enabled' : 'disabled',
+    lifeCycle: instance.spotRequestId === null ? 'on-demand' : 'spot',
     system: instanceTypes.get(instance.instanceType)?.hypervisor ?? 'nitro',
     launchedAtMs: instance.launchedAt,
     network: {

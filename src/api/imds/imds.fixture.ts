@@ -22,6 +22,7 @@ export const web: ImdsInstance = {
   reservationId: 'r-0123456789abcdef0',
   launchIndex: 0,
   monitoring: 'disabled',
+  lifeCycle: 'on-demand',
   system: 'nitro',
   launchedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
   network: {

@@ -39,6 +39,7 @@ export interface ImdsInstance {
   launchIndex: number
   /** Whether detailed monitoring is on. */
   monitoring: 'enabled' | 'disabled'
+  lifeCycle: 'on-demand' | 'spot'
   /** What the instance type's machines run on. */
   system: 'nitro' | 'xen'
   /** Milliseconds since the Unix epoch. */

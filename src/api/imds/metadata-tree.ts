@@ -58,7 +58,7 @@ function metadata(instance: ImdsInstance): MetadataDirectory {
     'identity-credentials': directory({ ec2: directory({ info: accountInfo(instance) }) }),
     'instance-action': 'none',
     'instance-id': instance.instanceId,
-    'instance-life-cycle': 'on-demand',
+    'instance-life-cycle': instance.lifeCycle,
     'instance-type': instance.instanceType,
     'local-hostname': network.privateHostname,
     'local-ipv4': network.privateIp,

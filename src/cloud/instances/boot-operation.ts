@@ -3,6 +3,7 @@ import { waitFor } from '../../lib/clock.ts'
 import type { OperationKind } from '../../operations/operation.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
+import { followSpotInstance } from '../spot/follow.ts'
 import { keyReason } from './key-reason.ts'
 import type { MachineRuns } from './machine-runs.ts'
 import { passesCheck } from './status-check.ts'
@@ -40,13 +41,16 @@ export function bootOperation(
         name: 'running',
         async run({ subjectId }) {
           const now = clock.now()
-          await state.instances.move(subjectId, ['pending'], {
-            state: 'running',
-            stateReasonCode: null,
-            stateReasonMessage: null,
-            stateTransitionReason: '',
-            reachability: 'initializing',
-            reachabilityAt: now,
+          await state.transaction(async (tx) => {
+            await tx.instances.move(subjectId, ['pending'], {
+              state: 'running',
+              stateReasonCode: null,
+              stateReasonMessage: null,
+              stateTransitionReason: '',
+              reachability: 'initializing',
+              reachabilityAt: now,
+            })
+            await followSpotInstance(deps, tx, subjectId)
           })
         },
       },

@@ -138,6 +138,7 @@ export class Instances {
           `The instance '${instance.id}' does not have an 'ebs' root device type and cannot be stopped.`,
         )
       }
+      if (!options.ignoreProtection) await this.#checkSpotStop(instance)
       if (instance.disableApiStop === 1 && !options.ignoreProtection) {
         throw new KilnError(
           'OperationNotPermitted',
@@ -155,6 +156,16 @@ export class Instances {
       await Promise.all(slow.map((change) => this.#deps.machines.destroy(change.instanceId)))
     }
     return changes
+  }
+
+  /** Source: "Stop a Spot Instance" in the EC2 user guide. */
+  async #checkSpotStop({ id, spotRequestId }: Instance): Promise<void> {
+    const request = spotRequestId && (await this.#deps.state.spotRequests.get(spotRequestId))
+    if (!request || request.type === 'persistent') return
+    throw new KilnError(
+      'UnsupportedOperation',
+      `You can't stop the Spot Instance '${id}' because it is associated with a one-time Spot Instance request. You can only stop Spot Instances associated with persistent Spot Instance requests.`,
+    )
   }
 
   async terminate(scope: Scope, ids: readonly string[]): Promise<StateChange[]> {

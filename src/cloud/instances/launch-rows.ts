@@ -20,6 +20,7 @@ import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
 import { freeInterface } from '../network/interfaces.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
+import { statusOf, writeSpotRequests } from '../spot/request-rows.ts'
 import { enqueueInitialization } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
@@ -71,6 +72,10 @@ export async function writeLaunch(
     ...{ ...scope, id: newId('instance', random), reservationId, launchIndex },
   }))
   const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!, request))
+  if (request.spot) {
+    const spotIds = await writeSpotRequests(deps, tx, scope, request, request.spot, instances)
+    for (const [index, instance] of instances.entries()) instance.spotRequestId = spotIds[index]!
+  }
   const isBundled = plan.image.rootDeviceType === 'instance-store'
   const disks: DiskRows[] = []
   for (const instance of instances) {
@@ -85,6 +90,7 @@ export async function writeLaunch(
     }
   }
   await tx.instances.insert(instances)
+  if (request.spotRequestId) await fulfil(deps, tx, request.spotRequestId, instances[0]!)
   if (given) await tx.networks.updateInterface(given.id, attachmentOf(deps, instances[0]!, request))
   else await tx.networks.insertInterfaces(interfaces, plan.groupIds)
   const { profile } = plan
@@ -107,6 +113,18 @@ export async function writeLaunch(
     await operations.enqueue(tx, { kind: bootKind, subjectId, ...scope, input })
   }
   return instances.map((instance) => instance.id)
+}
+
+/** Throws IncorrectState when the request waits no longer. */
+async function fulfil(
+  { clock }: CloudDeps,
+  tx: Repositories,
+  requestId: string,
+  { id, zone }: Instance,
+): Promise<void> {
+  const patch = { ...statusOf('fulfilled', clock.now()), state: 'active', instanceId: id, launchedZone: zone } as const
+  if (await tx.spotRequests.move(requestId, ['open'], patch)) return
+  throw new KilnError('IncorrectState', `The spot instance request '${requestId}' is not open`)
 }
 
 /** What EC2 itself puts on an instance of a launch template, and by which tools find the template. */
@@ -203,6 +221,7 @@ function instanceRow(
     shutdownBehavior: request.shutdownBehavior,
     ...metadata,
     clientToken: request.clientToken?.token ?? null,
+    spotRequestId: request.spotRequestId ?? null,
     launchedAt: now,
     createdAt: now,
     terminatedAt: null,

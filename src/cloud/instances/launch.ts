@@ -16,12 +16,14 @@ import { freeInterface } from '../network/interfaces.ts'
 import type { Vpcs } from '../network/vpcs.ts'
 import type { NetworkProbe } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
+import { tooLow } from '../spot/market.ts'
+import type { SpotTerms } from '../spot/request-rows.ts'
 import { checkInitializationRate } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import type { AccountSettings } from './account-settings.ts'
 import { checkGroupCount } from './group-count.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
-import { writeLaunch } from './launch-rows.ts'
+import { type LaunchPlan, writeLaunch } from './launch-rows.ts'
 import { launchMetadataOptions, type MetadataWish } from './metadata-options.ts'
 import { checkMetadataTags } from './metadata-tags.ts'
 
@@ -56,7 +58,17 @@ export interface LaunchRequest {
   interfaceTags: readonly Tag[]
   /** Where it was said what is launched. */
   template?: { id: string; version: number }
+  /** Spot instances: for each a request is made with it. */
+  spot?: SpotTerms
+  /** The open request that the one instance fulfils. */
+  spotRequestId?: string
   clientToken?: ClientToken | undefined
+}
+
+/** A launch that was checked; how many fit is known when it is written. */
+export interface PlannedLaunch {
+  request: LaunchRequest
+  plan: Omit<LaunchPlan, 'count' | 'profile'>
 }
 
 const namesInMapping = {
@@ -107,10 +119,21 @@ export class Launches {
 
   /** The ids of the new instances, all `pending`, in one reservation. */
   async launch(scope: Scope, request: LaunchRequest): Promise<string[]> {
-    const { state, operations } = this.#deps
     const before = await this.answered(scope, request.clientToken)
     if (before) return before
+    const planned = await this.plan(scope, request)
+    const ids = await this.whileWriting([planned], () =>
+      createOnce(this.#deps, scope, 'RunInstances', request.clientToken, (tx) => this.write(tx, scope, planned)),
+    )
+    this.#deps.operations.wake()
+    return ids
+  }
+
+  /** Checks all that can be known before the launch is written, and throws as RunInstances does. */
+  async plan(scope: Scope, request: LaunchRequest): Promise<PlannedLaunch> {
+    const { state } = this.#deps
     const type = checkCounts(request)
+    this.#checkPrice(scope, request)
     const image = await this.#images.launchable(scope, request.imageId)
     const defaults = await this.#accountSettings.metadataDefaults(scope)
     const metadata = launchMetadataOptions(image, defaults, request.metadata)
@@ -144,22 +167,29 @@ export class Launches {
     const probe = await this.#probeNetwork()
     if (!probe.ok) throw new KilnError('Unavailable', `No instance can be launched on this host: ${probe.detail}`)
     const keyIds = await this.#keysOf(scope, ordered, request.devices)
-    const about = { image, type, subnet, groupIds, metadata, devices: ordered, ephemeral, keyIds }
-    const ids = await this.#deps.locks.hold(`subnet:${subnet.id}`, () =>
-      createOnce(this.#deps, scope, 'RunInstances', request.clientToken, async (tx) => {
-        const count = await this.#countThatFits(tx, subnet, request)
-        const { profile: wish } = request
-        const profile = wish && (await this.#instanceProfiles.forInstance(tx, scope.accountId, wish))
-        const rooms = { volumes: this.#volumes, encryption: this.#encryption, instanceDisks: this.#instanceDisks }
-        return writeLaunch(this.#deps, rooms, tx, scope, request, {
-          ...about,
-          count,
-          profile,
-        })
-      }),
-    )
-    operations.wake()
-    return ids
+    return { request, plan: { image, type, subnet, groupIds, metadata, devices: ordered, ephemeral, keyIds } }
+  }
+
+  /** Addresses of subnets are given out by one launch at a time. */
+  async whileWriting<T>(launches: readonly PlannedLaunch[], work: () => Promise<T>): Promise<T> {
+    const subnetIds = [...new Set(launches.map(({ plan }) => plan.subnet.id))].sort()
+    const held = subnetIds.reduceRight((inner, id) => () => this.#deps.locks.hold(`subnet:${id}`, inner), work)
+    return held()
+  }
+
+  /** The ids of the new instances. Whoever calls this wakes the operations when the transaction is done. */
+  async write(tx: Repositories, scope: Scope, { request, plan }: PlannedLaunch): Promise<string[]> {
+    const count = await this.#countThatFits(tx, plan.subnet, request)
+    const rooms = { volumes: this.#volumes, encryption: this.#encryption, instanceDisks: this.#instanceDisks }
+    const { profile: wish } = request
+    const profile = wish && (await this.#instanceProfiles.forInstance(tx, scope.accountId, wish))
+    return writeLaunch(this.#deps, rooms, tx, scope, request, { ...plan, count, profile })
+  }
+
+  /** Throws SpotMaxPriceTooLow. */
+  #checkPrice({ region }: Scope, { instanceType, spot }: LaunchRequest): void {
+    const low = spot && tooLow(this.#deps.prices, { instanceType, region, maxPrice: spot.maxPrice })
+    if (low) throw new KilnError('SpotMaxPriceTooLow', low)
   }
 
   /** The named keys that the new volumes are encrypted under, by device name; null where they are not encrypted. */

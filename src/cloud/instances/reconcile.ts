@@ -58,7 +58,8 @@ async function followMachine(deps: CloudDeps, metering: Metering, instance: Inst
         stateReasonMessage: `Server.InternalError: the virtual machine ended unexpectedly${isBundled ? '' : '; start the instance again'}`,
         stateTransitionReason: 'Server.InternalError',
       }
-  const terminates = isBundled || (isGuests && instance.shutdownBehavior === 'terminate')
+  const endsWithGuest = instance.shutdownBehavior === 'terminate' || (await isOneTimeSpot(deps, instance))
+  const terminates = isBundled || (isGuests && endsWithGuest)
   const moved = await deps.state.transaction(async (tx) => {
     const now = await tx.instances.get(instance.id)
     if (now?.heldBy !== null || now.state !== 'running') return false
@@ -70,6 +71,12 @@ async function followMachine(deps: CloudDeps, metering: Metering, instance: Inst
     return true
   })
   if (moved) deps.operations.wake()
+}
+
+/** One that nobody can start again once it is off. */
+async function isOneTimeSpot({ state }: CloudDeps, { spotRequestId }: Instance): Promise<boolean> {
+  const request = spotRequestId === null ? undefined : await state.spotRequests.get(spotRequestId)
+  return request?.type === 'one-time'
 }
 
 /** Every VPC with live instances is as planned, and nothing is left of the others. For the start of the daemon. */

@@ -5,6 +5,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
+import { followSpotInstance } from '../spot/follow.ts'
 import type { MachineRuns } from './machine-runs.ts'
 
 export interface StopInput {
@@ -32,6 +33,7 @@ export async function becomeStopped(deps: CloudDeps, instance: Instance, about: 
   await deps.state.transaction(async (tx) => {
     const patch = { ...about, state: 'stopped', reachability: 'insufficient-data', heldBy: null } as const
     if (!(await tx.instances.move(instance.id, [instance.state], patch))) return
+    await followSpotInstance(deps, tx, instance.id)
     for (const nic of await tx.networks.interfacesOf([instance.id])) {
       if (nic.allocationId === null) await tx.networks.updateInterface(nic.id, { publicIp: null })
     }

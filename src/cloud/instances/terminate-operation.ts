@@ -6,6 +6,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
+import { followSpotInstance } from '../spot/follow.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import type { MachineRuns } from './machine-runs.ts'
 
@@ -100,12 +101,17 @@ export function terminateOperation(
         name: 'terminated',
         async run({ subjectId }) {
           await deps.machines.forget(subjectId)
-          await state.instances.move(subjectId, ['shutting-down'], {
-            state: 'terminated',
-            terminatedAt: clock.now(),
-            reachability: 'insufficient-data',
-            heldBy: null,
+          await state.transaction(async (tx) => {
+            await tx.instances.move(subjectId, ['shutting-down'], {
+              state: 'terminated',
+              terminatedAt: clock.now(),
+              reachability: 'insufficient-data',
+              heldBy: null,
+            })
+            await followSpotInstance(deps, tx, subjectId)
           })
+          // A persistent spot request may have been opened again.
+          deps.operations.wake()
         },
       },
     ],

@@ -1,5 +1,5 @@
 /**
- * What is charged of what there is. Sources: the pages "Amazon EC2 On-Demand Pricing" (an instance while it runs),
+ * What is charged of what there is. Sources: the pages "Amazon EC2 On-Demand Pricing" (an instance while it runs; a spot instance under a name of its own),
  * "Amazon EBS pricing" (provisioned size, IOPS and throughput over what a type includes, snapshots by what they store,
  * the archive for 90 days at least), "Amazon VPC pricing" (public IPv4 addresses).
  */
@@ -35,10 +35,11 @@ const positive = (charges: Charges): Charges =>
   Object.fromEntries(Object.entries(charges).filter(([, quantity]) => quantity > 0))
 
 export const chargeRules: ChargeRules = {
-  instance({ state, instanceType }) {
+  instance({ state, instanceType, spotRequestId }) {
     if (state === 'terminated') return {}
     // The other states cost nothing; that they lasted is worth knowing.
-    return { [state === 'running' ? `BoxUsage:${instanceType}` : `InstanceTime.${state}:${instanceType}`]: 1 }
+    if (state !== 'running') return { [`InstanceTime.${state}:${instanceType}`]: 1 }
+    return { [`${spotRequestId === null ? 'BoxUsage' : 'SpotUsage'}:${instanceType}`]: 1 }
   },
   volume({ state, volumeType, sizeGib, iops, throughput }) {
     if (state !== 'creating' && state !== 'available' && state !== 'in-use') return {}

@@ -87,7 +87,7 @@ export function dimensionValue(dimension: CostDimension, facts: UsageFacts): str
     case 'product-family':
       return factOf(facts.usageType, ({ productFamily }) => productFamily)
     case 'instance-type':
-      return /^(?:BoxUsage|InstanceTime\.[a-z-]+):(.+)$/.exec(facts.usageType)?.[1] ?? ''
+      return /^(?:BoxUsage|SpotUsage|InstanceTime\.[a-z-]+):(.+)$/.exec(facts.usageType)?.[1] ?? ''
     case 'resource':
       return facts.resourceId ?? ''
     case 'resource-kind':

@@ -106,14 +106,15 @@ export class InstanceComparisons {
     for await (const { usageType, span } of this.#deps.state.usage.records(everything, nowS)) {
       life.fromS = Math.min(life.fromS, span.fromS)
       life.toS = Math.max(life.toS, span.toS)
-      if (usageType.startsWith('BoxUsage:')) life.runningS += span.toS - span.fromS
+      if (/^(?:Box|Spot)Usage:/.test(usageType)) life.runningS += span.toS - span.fromS
     }
     if (life.toS > life.fromS) return life
     throw new KilnError('IncorrectInstanceState', `The instance '${instanceId}' has no history yet`)
   }
 
-  #rateOf({ instanceType, region }: Instance): Exact {
-    const price = this.#costs.sheet.priceOf(`BoxUsage:${instanceType}`, region)?.price
+  #rateOf({ instanceType, region, spotRequestId }: Instance): Exact {
+    const usage = spotRequestId === null ? 'BoxUsage' : 'SpotUsage'
+    const price = this.#costs.sheet.priceOf(`${usage}:${instanceType}`, region)?.price
     if (price) return price
     throw noPrice(`no price for BoxUsage:${instanceType} in ${region}`)
   }

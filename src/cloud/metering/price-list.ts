@@ -57,7 +57,7 @@ function productOf(sheet: PriceSheet, usageType: string, region: string): Produc
   if (!facts || !price) return undefined
   const { service, productFamily, description } = facts
   const billed = awsUsageType(usageType, region)
-  const instanceType = /^BoxUsage:(.+)$/.exec(usageType)?.[1] ?? null
+  const instanceType = /^(?:Box|Spot)Usage:(.+)$/.exec(usageType)?.[1] ?? null
   return {
     ...{ sku: skuOf(`${service} ${region} ${billed}`), service, productFamily, usageType: billed, region },
     location: regionNames[region] ?? region,

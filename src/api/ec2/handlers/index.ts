@@ -35,6 +35,8 @@ import { snapshotLockHandlers } from './snapshot-locks.ts'
 import { snapshotPermissionHandlers } from './snapshot-permissions.ts'
 import { snapshotTierHandlers } from './snapshot-tiers.ts'
 import { snapshotHandlers } from './snapshots.ts'
+import { spotInstanceHandlers } from './spot-instances.ts'
+import { spotPriceHandlers } from './spot-prices.ts'
 import { storedImageHandlers } from './stored-images.ts'
 import { tagHandlers } from './tags.ts'
 import { volumeAttachmentHandlers } from './volume-attachments.ts'
@@ -79,6 +81,8 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...snapshotLockHandlers,
   ...snapshotPermissionHandlers,
   ...snapshotTierHandlers,
+  ...spotInstanceHandlers,
+  ...spotPriceHandlers,
   ...storedImageHandlers,
   ...tagHandlers,
   ...volumeAttachmentHandlers,

@@ -84,6 +84,8 @@ export function ec2Instance(view: InstanceView, tags: Tags): Instance {
     RootDeviceType: view.rootDeviceType,
     BlockDeviceMappings: ec2AttachedDevices(view),
     ClientToken: view.clientToken ?? '',
+    InstanceLifecycle: view.spotRequestId === null ? undefined : 'spot',
+    SpotInstanceRequestId: view.spotRequestId ?? undefined,
     CpuOptions: type && { CoreCount: type.vcpus / type.threadsPerCore, ThreadsPerCore: type.threadsPerCore },
     CapacityReservationSpecification: { CapacityReservationPreference: 'open' },
     HibernationOptions: { Configured: false },

@@ -12,6 +12,7 @@ import { limits } from '../../../lib/limits.ts'
 import { clipped } from '../codec/form.ts'
 import { readDevices } from './block-device-mappings.ts'
 import { readId } from './ids.ts'
+import { readMarketOptions } from './spot-terms.ts'
 import { readTagSpecifications } from './tag-specifications.ts'
 import { refuseGiven } from './unsupported.ts'
 
@@ -26,7 +27,9 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
   if (!input.ImageId) throw new KilnError('MissingParameter', 'The request must contain the parameter ImageId')
   const tags = readTagSpecifications(input.TagSpecifications, launchTagTypes)
   const nic = primaryInterface(input)
+  const spot = readMarketOptions(input, tags['spot-instances-request'])
   return {
+    ...(spot && { spot }),
     imageId: readId('image', input.ImageId),
     instanceType: input.InstanceType ?? defaultInstanceType,
     minCount: input.MinCount!,
@@ -62,12 +65,12 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
 }
 
 function refuseUnsupported(input: RunInstancesRequest): void {
-  const { InstanceMarketOptions, KernelId, RamdiskId, CpuOptions } = input
+  const { KernelId, RamdiskId, CpuOptions } = input
   const { ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces } = input
   const { Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator, Placement: placement = {} } = input
   const { CapacityReservationSpecification: reservation, PrivateDnsNameOptions: dnsNames } = input
   refuseGiven({
-    ...{ InstanceMarketOptions, KernelId, RamdiskId, CpuOptions },
+    ...{ KernelId, RamdiskId, CpuOptions },
     ...{ ElasticGpuSpecification, ElasticInferenceAccelerators, LicenseSpecifications, SecondaryInterfaces },
     ...{ Ipv6Addresses, EnablePrimaryIpv6, AdditionalInfo, Operator },
     Ipv6AddressCount: (input.Ipv6AddressCount ?? 0) !== 0,
