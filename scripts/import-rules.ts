@@ -29,7 +29,16 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   operations: ['state', 'lib'],
   cloud: ['operations', 'state', 'bundles', 'prices', 'lib'],
   api: ['cloud', 'lib'],
-  cli: ['api/ec2/codec', 'api/ec2/model', 'api/signature', 'builder/catalogue', 'bundles', 'prices', 'lib'],
+  cli: [
+    'api/ec2/codec',
+    'api/ec2/model',
+    'api/signature',
+    'builder/catalogue',
+    'builder/debian',
+    'bundles',
+    'prices',
+    'lib',
+  ],
 }
 
 /** Ports: types alone may cross here. */

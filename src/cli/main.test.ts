@@ -31,6 +31,7 @@ describe('the kiln command', () => {
       ['serve', 'down', 'status', 'env', 'doctor', 'tour', 'image list', 'image cost', 'image import'].concat([
         'image export',
         'image pull',
+        'image build',
         'image store',
         'image restore',
         'image register',
@@ -115,6 +116,15 @@ describe('the kiln command', () => {
     const { error } = await failureOf('serve', '--host', '0.0.0.0', '--auth', 'open', '--home', '/nonexistent/kiln')
     expect(exitCodeOf(error)).toBe(2)
     expect(oneLine(error)).toContain('--auth open on 0.0.0.0 would let anybody in: take --auth verify')
+  })
+
+  test('builds no image but those that it knows', async () => {
+    const { error } = await failureOf('image', 'build', 'debian-13')
+    expect(exitCodeOf(error)).toBe(2)
+    expect(oneLine(error)).toBe(
+      "'debian-13' cannot be built here: debian-12 can; for others see kiln image pull --list",
+    )
+    expect(oneLine((await failureOf('image', 'build')).error)).toBe('name what to build: debian-12')
   })
 
   test.each([

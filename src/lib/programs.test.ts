@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { systemClock, waitFor } from './clock.ts'
-import { firstInheritedFd, isAlive, secretFiles, startDetached } from './programs.ts'
+import { firstInheritedFd, isAlive, run, secretFiles, startDetached } from './programs.ts'
 
 test('a program reads secrets as files that nobody else can find, and that are empty afterwards', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kiln-programs-'))
@@ -25,4 +25,17 @@ test('a program reads secrets as files that nobody else can find, and that are e
   secrets.wipe()
   secrets.wipe()
   expect(readFileSync(`/proc/${late.pid}/fd/${firstInheritedFd}`, 'utf8')).toBe('')
+})
+
+test('a program that is called off by SIGTERM is waited for', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'kiln-programs-'))
+  onTestFinished(() => rm(folder, { recursive: true, force: true }))
+  const tidying = "trap 'sleep 0.1; echo tidied >end; exit 3' TERM; echo started; while :; do sleep 0.01; done"
+  const stop = new AbortController()
+  const running = run('bash', ['-c', tidying], {
+    ...{ cwd: folder, signal: stop.signal, killSignal: 'SIGTERM' },
+    onOutput: () => stop.abort(),
+  })
+  await expect(running).rejects.toMatchObject({ exitCode: 3 })
+  expect(await readFile(join(folder, 'end'), 'utf8')).toBe('tidied\n')
 })

@@ -34,6 +34,8 @@ export interface RunOptions {
   input?: string | Buffer
   timeoutMs?: number
   signal?: AbortSignal
+  /** What ends it when it takes too long or is called off. After SIGTERM it is waited for: it may have to tidy up. */
+  killSignal?: 'SIGKILL' | 'SIGTERM'
   maxOutputBytes?: number
   /** Gets standard output as it comes. */
   onOutput?: (text: string) => void
@@ -41,6 +43,8 @@ export interface RunOptions {
 
 /** Runs a program to its end; its standard output as text. Throws {@link ProgramError} on any other exit than 0. */
 export function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<string> {
+  const { signal, killSignal = 'SIGKILL' } = options
+  const isWaitedFor = killSignal === 'SIGTERM'
   return new Promise((resolve, reject) => {
     const child = execFile(
       program,
@@ -49,16 +53,19 @@ export function run(program: string, args: readonly string[], options: RunOption
         cwd: options.cwd,
         env: options.env ?? process.env,
         timeout: options.timeoutMs ?? 60_000,
-        signal: options.signal,
+        signal: isWaitedFor ? undefined : signal,
         maxBuffer: options.maxOutputBytes ?? 16 * 1024 * 1024,
-        killSignal: 'SIGKILL',
+        killSignal,
       },
       (error, stdout, stderr) => {
+        if (isWaitedFor) signal?.removeEventListener('abort', end)
         if (!error) return resolve(stdout)
         const code = typeof error.code === 'number' ? error.code : null
         reject(new ProgramError(program, code, stderr || error.message, error))
       },
     )
+    const end = () => void child.kill(killSignal)
+    if (isWaitedFor) signal?.addEventListener('abort', end, { once: true })
     if (options.onOutput) child.stdout?.on('data', options.onOutput)
     // A program that ends before it has read its input closes the pipe: its exit code tells, not the EPIPE.
     child.stdin?.on('error', () => {})

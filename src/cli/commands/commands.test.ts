@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { networkFinding, nodeFinding, portsFinding, programsFinding } from './doctor.ts'
+import { commandFindings, networkFinding, nodeFinding, portsFinding, programsFinding } from './doctor.ts'
 import { knowsEndpointVariable } from './env.ts'
 
 describe('kiln env knows which AWS CLI asks Amazon in spite of AWS_ENDPOINT_URL', () => {
@@ -29,6 +29,21 @@ describe('kiln doctor', () => {
     expect(detail).toContain('qemu-img (disks), mformat (images), mcopy (images)')
     expect(detail).toMatch(/apt-get install --no-install-recommends qemu-utils mtools$/)
     expect(programsFinding([]).verdict).toBe('ok')
+  })
+
+  test('tells apart what one command lacks from what Kiln lacks', () => {
+    const programs = [
+      { name: 'qemu-img', package: 'qemu-utils', purpose: 'disks' },
+      { name: 'mmdebstrap', package: 'mmdebstrap', purpose: 'builds Debian', command: 'kiln image build' },
+      { name: 'sfdisk', package: 'fdisk', purpose: 'builds Debian', command: 'kiln image build' },
+    ]
+    expect(commandFindings(programs, ({ name }) => name === 'sfdisk')).toEqual([
+      {
+        ...{ about: 'kiln image build', verdict: 'limited' },
+        detail: expect.stringMatching(/^missing: mmdebstrap \(builds Debian\); type: .* mmdebstrap$/),
+      },
+    ])
+    expect(commandFindings(programs, () => true)).toMatchObject([{ about: 'kiln image build', verdict: 'ok' }])
   })
 
   test('finds an old Node missing', () => {

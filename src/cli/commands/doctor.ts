@@ -28,6 +28,8 @@ interface HostProgram {
   /** Where it may lie when it is no program. */
   files?: string[]
   tests?: boolean
+  /** The only command that needs it. */
+  command?: string
 }
 
 const oldestNode = 24
@@ -48,9 +50,11 @@ async function doctor(flags: { home: string; json?: boolean }): Promise<void> {
   const home = homeAt(flags.home)
   const { diagnose } = await import('../../server.ts')
   const { machines, network, userNetwork } = await diagnose(home.root)
+  const programs = readHostPrograms()
   const findings: Finding[] = [
     nodeFinding(process.versions.node),
-    programsFinding(readHostPrograms().filter((program) => !isThere(program))),
+    programsFinding(neededAlways(programs).filter((program) => !isThere(program))),
+    ...commandFindings(programs, isThere),
     { about: 'machines', verdict: machines.ok ? 'ok' : 'missing', detail: machines.detail },
     networkFinding(network, userNetwork),
     portsFinding(process.getuid?.() === 0, readFirstFreePort()),
@@ -82,6 +86,18 @@ export function programsFinding(missing: readonly HostProgram[]): Finding {
   return { about: 'programs', verdict: 'missing', detail }
 }
 
+const neededAlways = (programs: readonly HostProgram[]) => programs.filter((program) => !program.tests)
+
+/** A finding for each command that needs programs which nothing else does. */
+export function commandFindings(programs: readonly HostProgram[], has: (program: HostProgram) => boolean): Finding[] {
+  const byCommand = Map.groupBy(programs, (program) => program.command)
+  return [...byCommand].flatMap(([about, needed]) => {
+    if (about === undefined) return []
+    const missing = programsFinding(needed.filter((program) => !has(program)))
+    return { ...missing, about, verdict: missing.verdict === 'ok' ? 'ok' : 'limited' }
+  })
+}
+
 /** Without namespaces QEMU's user networking stands in; without that too no instance can be started. */
 export function networkFinding(namespaces: Tried, user: Tried): Finding {
   const about = 'network'
@@ -92,7 +108,7 @@ export function networkFinding(namespaces: Tried, user: Tried): Finding {
 
 function readHostPrograms(): HostProgram[] {
   const list = new URL('../../../scripts/host-programs.json', import.meta.url)
-  return (JSON.parse(readFileSync(list, 'utf8')) as HostProgram[]).filter((program) => !program.tests)
+  return JSON.parse(readFileSync(list, 'utf8')) as HostProgram[]
 }
 
 function isThere({ name, files = [] }: HostProgram): boolean {

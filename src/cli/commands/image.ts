@@ -5,6 +5,7 @@ import { runJob } from '../jobs.ts'
 import { accountOption, homeOption, jsonOption, readImageId, regionOption } from '../options.ts'
 import { counted, print, printJson, size, state, table, time } from '../render.ts'
 import { addBundledImages } from './bundled-images.ts'
+import { addImageBuild } from './image-build.ts'
 import { addImageTransfers } from './image-files.ts'
 import { addImagePull } from './image-pull.ts'
 import { addStoredImages } from './stored-images.ts'
@@ -61,6 +62,7 @@ export function addImages(program: Command): void {
     .action(cost)
   addImageTransfers(image)
   addImagePull(image)
+  addImageBuild(image)
   addStoredImages(image)
   addBundledImages(image)
 }

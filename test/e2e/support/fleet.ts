@@ -40,8 +40,8 @@ export interface Fleet {
   /** Ids of new instances, all of them running and passing their checks (unless nobody waits for that). */
   launch(wish: LaunchWish): Promise<string[]>
   describe(instanceId: string): Promise<Instance>
-  /** Runs a command line as ec2-user; its standard output, trimmed. Waits for the login to become possible. */
-  ssh(instanceId: string, command: string): Promise<string>
+  /** Runs a command line as ec2-user, or as the image's own user; its standard output, trimmed. Waits for the login to become possible. */
+  ssh(instanceId: string, command: string, user?: string): Promise<string>
   /** Attaches the volume once it is available; `/dev/vdX`, its name within the guest, once that sees it. */
   attach(volumeId: string, instanceId: string, device: string): Promise<string>
   /** The guest's `/dev/vdX` whose serial is the volume's id, once it sees it. */
@@ -126,13 +126,13 @@ export async function prepareFleet(
     return `${instanceId} is ${state?.Name} (${reason?.Message ?? 'no reason'}) and not ok; its console ends with:\n${said}`
   }
 
-  async function ssh(instanceId: string, command: string): Promise<string> {
+  async function ssh(instanceId: string, command: string, user = 'ec2-user'): Promise<string> {
     const address = (await describe(instanceId)).PublicIpAddress
     const options = ['BatchMode=yes', 'StrictHostKeyChecking=no', 'UserKnownHostsFile=/dev/null', 'ConnectTimeout=10']
     const login = ['-F', 'none', '-q', '-i', keyPath, ...options.flatMap((option) => ['-o', option])]
     for (let attempt = 0; ; attempt++) {
       try {
-        return (await run('ssh', [...login, `ec2-user@${address}`, command], { timeoutMs: 240_000 })).trim()
+        return (await run('ssh', [...login, `${user}@${address}`, command], { timeoutMs: 240_000 })).trim()
       } catch (error) {
         const isUnreachable = error instanceof ProgramError && error.exitCode === sshUnreachable
         if (!isUnreachable || attempt >= 600) throw error
