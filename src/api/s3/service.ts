@@ -14,7 +14,7 @@ import { propertyHandlers } from './handlers/properties.ts'
 import { isForm, operationOf, type S3Operation } from './operations.ts'
 import { placeOf, readRequest, type S3Request } from './request.ts'
 
-const handlers: S3Handlers = {
+export const s3Handlers: S3Handlers = {
   ...accessHandlers,
   ...bucketHandlers,
   ...listingHandlers,
@@ -30,7 +30,7 @@ export function createS3Service({ cloud, ...edge }: { cloud: S3Cloud } & S3Edge)
     const operation = operationOf(asked)
     request.audit.action = operation
     await checkBucket(asked, operation, cloud)
-    const answer = await handlers[operation](asked, cloud, edge)
+    const answer = await s3Handlers[operation](asked, cloud, edge)
     return { ...answer, headers: { ...answer.headers, 'x-amz-request-id': request.requestId } }
   }
 

@@ -36,6 +36,7 @@ export const imageExportHandlers: Ec2Handlers<Cloud> = {
       ids,
       filters: readFilters(input.Filters),
       page: readPage('DescribeExportImageTasks', input, context, {
+        min: 1,
         ids: { parameter: 'ExportImageTaskIds', given: ids },
       }),
     })

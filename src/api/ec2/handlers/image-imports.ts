@@ -43,6 +43,7 @@ export const imageImportHandlers: Ec2Handlers<Cloud> = {
       ids,
       filters: readFilters(input.Filters),
       page: readPage('DescribeImportSnapshotTasks', input, context, {
+        min: 1,
         ids: { parameter: 'ImportTaskIds', given: ids },
       }),
     })
@@ -90,7 +91,10 @@ export const imageImportHandlers: Ec2Handlers<Cloud> = {
     const page = await context.cloud.transfers.tasks.list(scopeOf(context), 'import-image', {
       ids,
       filters: readFilters(input.Filters),
-      page: readPage('DescribeImportImageTasks', input, context, { ids: { parameter: 'ImportTaskIds', given: ids } }),
+      page: readPage('DescribeImportImageTasks', input, context, {
+        min: 1,
+        ids: { parameter: 'ImportTaskIds', given: ids },
+      }),
     })
     const tags = await tagsOf(context, page.items)
     const arns = await arnsOf(context, page.items)

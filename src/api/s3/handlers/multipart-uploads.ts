@@ -102,7 +102,8 @@ export const multipartHandlers = {
       ownerXml(upload.ownerId),
       textElement('StorageClass', 'STANDARD'),
       textElement('PartNumberMarker', String(afterNumber)),
-      textElement('NextPartNumberMarker', String(parts.at(-1)?.number ?? 0)),
+      // Only a list that goes on: the AWS SDK for JavaScript would follow one on the last page for ever.
+      ...(isTruncated ? [textElement('NextPartNumberMarker', String(parts.at(-1)!.number))] : []),
       textElement('MaxParts', String(limit)),
       textElement('IsTruncated', String(isTruncated)),
       ...checksumKindXml(upload),
