@@ -205,7 +205,7 @@ export async function awaitedStates(served: ServedCloud): Promise<Readonly<Recor
 async function bundledInstance(served: ServedCloud, caller: Caller): Promise<() => Promise<string>> {
   const { certificates } = served.cloud
   const signer = await newIdentity('01')
-  await certificates.upload(account, signer.certificate)
+  await certificates.upload({ accountId: account, userId: null }, signer.certificate)
   const cloudCertificate = (await certificates.cloudIdentity()).certificate
   const bundle = await makeBundle({ image: rootImage(2 * mib), accountId: account, signer, cloudCertificate })
   const ImageLocation = await putBundle(served.s3(account, region), { bucket, prefix: 'first' }, bundle)
