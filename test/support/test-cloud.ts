@@ -235,7 +235,6 @@ const runningInstance = {
   reachability: 'passed',
   reachabilityAt: 0,
   keyName: null,
-  profile: null,
   userData: null,
   rootDeviceName: '/dev/xvda',
   rootDeviceType: 'ebs',

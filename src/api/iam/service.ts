@@ -3,18 +3,16 @@
  * told, and not enforced, but for who may assume a role.
  */
 import type { Cloud } from '../../cloud/cloud.ts'
-import { modelAt } from '../ec2/model/model.ts'
 import { createQueryService } from '../query-service.ts'
 import type { ApiService } from '../service.ts'
 import { iamHandlers } from './handlers/index.ts'
-
-const model = modelAt(new URL('./model/model.generated.json', import.meta.url))
+import { iamModel } from './model/model.ts'
 
 export function createIamService({ cloud }: { cloud: Pick<Cloud, 'identity' | 'certificates'> }): ApiService {
   return createQueryService({
     name: 'iam',
     namespace: 'https://iam.amazonaws.com/doc/2010-05-08/',
-    model,
+    model: iamModel,
     handlers: iamHandlers as Readonly<Record<string, never>>,
     contextOf: ({ accountId, caller }, operation) => ({ operation, accountId, caller, cloud }),
   })

@@ -1,17 +1,15 @@
 /** STS behind the HTTP edge. */
 import type { Cloud } from '../../cloud/cloud.ts'
-import { modelAt } from '../ec2/model/model.ts'
 import { createQueryService } from '../query-service.ts'
 import type { ApiService } from '../service.ts'
 import { stsHandlers } from './handlers.ts'
-
-const model = modelAt(new URL('./model/model.generated.json', import.meta.url))
+import { stsModel } from './model/model.ts'
 
 export function createStsService({ cloud }: { cloud: Pick<Cloud, 'identity'> }): ApiService {
   return createQueryService({
     name: 'sts',
     namespace: 'https://sts.amazonaws.com/doc/2011-06-15/',
-    model,
+    model: stsModel,
     handlers: stsHandlers as Readonly<Record<string, never>>,
     contextOf: ({ caller }) => ({ caller, cloud }),
   })

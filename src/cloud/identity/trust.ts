@@ -53,13 +53,15 @@ function conditionsMet(conditions: Statement['conditions'], facts: TrustRequest[
   let all: Met = true
   for (const [operator, keys] of Object.entries(conditions)) {
     for (const [key, values] of Object.entries(keys)) {
-      const met = conditionMet(operator, facts[key.toLowerCase()], values)
+      const met = conditionMet(operator, factOf(facts, key.toLowerCase()), values)
       if (met === false) return false
       if (met === 'unknown') all = 'unknown'
     }
   }
   return all
 }
+
+const factOf = (facts: TrustRequest['facts'], key: string) => (Object.hasOwn(facts, key) ? facts[key] : undefined)
 
 /** Of one value with one pattern. Variables (`${aws:username}`) are not filled in: such a text matches itself alone. */
 const comparisons: Readonly<Record<string, (fact: string, value: string) => boolean>> = {
