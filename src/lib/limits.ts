@@ -147,6 +147,8 @@ export const limits = {
   prefixListPageMax: 100,
   endpointsPerVpc: 20,
   networkInterfaces: 5000,
+  /** The primary one included. */
+  interfacesPerInstance: 4,
   natGatewaysPerZone: 5,
   /** Public addresses that an account keeps in a region. */
   elasticAddresses: 256,

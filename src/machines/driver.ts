@@ -63,7 +63,17 @@ export interface MachineSpec {
   memoryMib: number
   instanceType: string
   disks: readonly MachineDisk[]
-  nic: { mac: string; attachment: NicAttachment }
+  /** The primary one, which is part of the machine. */
+  nic: Omit<MachineNic, 'index'>
+  /** Others, each on a hot-plug port of its own. */
+  moreNics?: readonly MachineNic[]
+}
+
+export interface MachineNic {
+  /** 1 to 3 for those that come and go. */
+  index: number
+  mac: string
+  attachment: NicAttachment
 }
 
 export type MachineStatus =
@@ -143,6 +153,10 @@ export interface MachineDriver {
    * With `force` the disk is taken away from a guest that does not let go: what it writes from then on is lost.
    */
   unplugDisk(id: string, volumeId: string, options: { force: boolean }): Promise<boolean>
+  /** Plugs a network card into the running machine; nothing happens when it is there. Throws with the reason. */
+  plugNic(id: string, nic: MachineNic): Promise<void>
+  /** As {@link unplugDisk}; with `force` a card that the guest does not let go of carries nothing any more. */
+  unplugNic(id: string, index: number, options: { force: boolean }): Promise<boolean>
   /** Grows a disk under the running guest, which sees its new size. */
   resizeDisk(id: string, volumeId: string, sizeBytes: number): Promise<void>
   limitDisk(id: string, volumeId: string, limits: DiskLimits | null): Promise<void>

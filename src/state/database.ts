@@ -27,6 +27,7 @@ import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
 import * as spotRequests from './migrations/0025-spot-requests.ts'
 import * as prefixLists from './migrations/0034-prefix-lists.ts'
 import * as interfacesAndNatGateways from './migrations/0044-interfaces-and-nat-gateways.ts'
+import * as moreInterfaces from './migrations/0054-more-interfaces.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -60,6 +61,7 @@ const migrations: Record<string, Migration> = {
   '0034-prefix-lists': prefixLists,
   '0044-interfaces-and-nat-gateways': interfacesAndNatGateways,
   '0025-spot-requests': spotRequests,
+  '0054-more-interfaces': moreInterfaces,
 }
 
 export function openDatabase(dialect: Dialect): Db {

@@ -306,12 +306,14 @@ export class NetworkRepository {
     return Number(row.count)
   }
 
+  /** Of each instance the primary one first. */
   interfacesOf(instanceIds: readonly string[]): Promise<NetworkInterface[]> {
     if (instanceIds.length === 0) return Promise.resolve([])
     return this.#db
       .selectFrom('networkInterfaces')
       .selectAll()
       .where('instanceId', 'in', [...instanceIds])
+      .orderBy('deviceIndex')
       .execute()
   }
 

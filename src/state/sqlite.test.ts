@@ -17,6 +17,7 @@ import { up as ownVpcs } from './migrations/0022-vpcs.ts'
 import { up as ownAcls } from './migrations/0024-acls-and-dhcp-options.ts'
 import { up as addPrefixLists } from './migrations/0034-prefix-lists.ts'
 import { up as addInterfaces } from './migrations/0044-interfaces-and-nat-gateways.ts'
+import { up as addMoreInterfaces } from './migrations/0054-more-interfaces.ts'
 import { NetworkAclRepository } from './network-acls.ts'
 import { NetworkRepository } from './networks.ts'
 import { RoutingRepository } from './routing.ts'
@@ -209,9 +210,26 @@ test('interfaces from before are attached as they were, and check what their ins
     .execute()
   await addElasticAddresses(db)
   await addInterfaces(db)
+  await addMoreInterfaces(db)
   expect(await new NetworkRepository(db).interfacesOf(['i-1', 'i-2'])).toMatchObject([
-    { ...nics[0], attachedAt: 5, kind: 'interface', description: '', sourceDestCheck: 0 },
-    { ...nics[1], attachedAt: 5, kind: 'interface', description: '', sourceDestCheck: 1 },
+    {
+      ...nics[0],
+      attachedAt: 5,
+      deviceIndex: 0,
+      attachmentState: 'attached',
+      kind: 'interface',
+      description: '',
+      sourceDestCheck: 0,
+    },
+    {
+      ...nics[1],
+      attachedAt: 5,
+      deviceIndex: 0,
+      attachmentState: 'attached',
+      kind: 'interface',
+      description: '',
+      sourceDestCheck: 1,
+    },
   ])
   await db.destroy()
 })

@@ -17,9 +17,12 @@ import {
   DescribeNetworkInterfacesCommand,
   DescribeSubnetsCommand,
   DetachNetworkInterfaceCommand,
+  GetConsoleOutputCommand,
   ModifyInstanceAttributeCommand,
   ModifyNetworkInterfaceAttributeCommand,
   ResetNetworkInterfaceAttributeCommand,
+  StartInstancesCommand,
+  StopInstancesCommand,
   TerminateInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import { beforeAll, expect, test } from 'vitest'
@@ -180,7 +183,70 @@ test('an instance checks source and destination as its primary interface does', 
   expect(Reservations!.flatMap(({ Instances }) => Instances!.map((one) => one.InstanceId))).toEqual([InstanceId])
 })
 
-test('a second interface of an instance is refused, and says what to do', async () => {
+test('a running instance gets a second interface, keeps it over a stop, and lets go of it', async () => {
+  const nic = await make({ Description: 'the second' })
+  const id = nic.NetworkInterfaceId!
+  const [instance] = await caller.launch()
+  const InstanceId = instance.InstanceId!
+  const attach = (change = {}) =>
+    send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId: id, InstanceId, DeviceIndex: 1, ...change }))
+  const { AttachmentId } = await attach()
+  await caller.quiet()
+  expect(await told(id)).toMatchObject({
+    Status: 'in-use',
+    Attachment: { AttachmentId, InstanceId, DeviceIndex: 1, Status: 'attached', DeleteOnTermination: false },
+  })
+  expect(await found('attachment.device-index', '1')).toEqual([id])
+  expect(planned(id)).toMatchObject({ instanceId: InstanceId, mac: nic.MacAddress })
+  const { Reservations } = await send(new DescribeInstancesCommand({ InstanceIds: [InstanceId] }))
+  const described = Reservations![0]!.Instances![0]!
+  expect(described.PrivateIpAddress).toBe(instance.PrivateIpAddress)
+  expect(described.NetworkInterfaces!.map((one) => one.Attachment!.DeviceIndex)).toEqual([0, 1])
+  const console = async () => {
+    const { Output } = await send(new GetConsoleOutputCommand({ InstanceId, Latest: true }))
+    return Buffer.from(Output!, 'base64').toString()
+  }
+  expect(await console()).toContain('network card 1 came')
+
+  // Another place is free, this one is not, and there are only so many.
+  const more = [await make(), await make(), await make()]
+  const other = { NetworkInterfaceId: more[0]!.NetworkInterfaceId! }
+  await expectRefusal(attach(other), 'InvalidParameterValue', 'DeviceIndex')
+  await expectRefusal(attach({ ...other, DeviceIndex: 4 }), 'InvalidParameterValue', 'DeviceIndex')
+  for (const [index, { NetworkInterfaceId }] of more.slice(0, 2).entries()) {
+    await attach({ NetworkInterfaceId, DeviceIndex: 2 + index })
+  }
+  const last = { NetworkInterfaceId: more[2]!.NetworkInterfaceId!, DeviceIndex: 4 }
+  await expectRefusal(attach(last), 'AttachmentLimitExceeded', '4')
+  await caller.quiet()
+
+  await send(new StopInstancesCommand({ InstanceIds: [InstanceId] }))
+  await caller.reaches(InstanceId, 'stopped')
+  expect(await told(id)).toMatchObject({ Attachment: { Status: 'attached' } })
+  expect(planned(id)).toBeUndefined()
+  await send(new StartInstancesCommand({ InstanceIds: [InstanceId] }))
+  await caller.reaches(InstanceId, 'running')
+  expect(planned(id)).toBeDefined()
+
+  const detach = () => send(new DetachNetworkInterfaceCommand({ AttachmentId }))
+  await detach()
+  await caller.quiet()
+  expect(await told(id)).toMatchObject({ Status: 'available', Description: 'the second' })
+  expect(planned(id)).toBeUndefined()
+  await expectRefusal(detach(), 'InvalidAttachmentID.NotFound', AttachmentId!)
+  // Its place is free again, and what is there goes with the instance if that is asked for.
+  const again = await attach()
+  const change = { AttachmentId: again.AttachmentId, DeleteOnTermination: true }
+  await modify(id, { Attachment: change })
+  await terminate(InstanceId)
+  await expectRefusal(told(id), 'InvalidNetworkInterfaceID.NotFound', id)
+  for (const { NetworkInterfaceId } of more) {
+    expect(await told(NetworkInterfaceId!)).toMatchObject({ Status: 'available' })
+    await destroy(NetworkInterfaceId!)
+  }
+})
+
+test('what cannot be attached or detached is refused by name', async () => {
   const id = (await make()).NetworkInterfaceId!
   const [instance] = await caller.launch()
   const attach = (change: object) =>
@@ -189,7 +255,6 @@ test('a second interface of an instance is refused, and says what to do', async 
         ...{ NetworkInterfaceId: id, InstanceId: instance.InstanceId!, DeviceIndex: 1, ...change },
       }),
     )
-  await expectRefusal(attach({}), 'UnsupportedOperation', 'NetworkInterfaceId')
   await expectRefusal(attach({ DeviceIndex: 0 }), 'InvalidParameterValue', 'DeviceIndex')
   await expectRefusal(attach({ NetworkInterfaceId: nowhere }), 'InvalidNetworkInterfaceID.NotFound', nowhere)
   await expectRefusal(
@@ -197,10 +262,16 @@ test('a second interface of an instance is refused, and says what to do', async 
     'InvalidInstanceID.NotFound',
     'i-0123456789abcdef0',
   )
+  const [, elsewhere] = (await send(new DescribeSubnetsCommand({}))).Subnets!
+  const far = await make({ SubnetId: elsewhere!.SubnetId })
+  const toFar = { NetworkInterfaceId: far.NetworkInterfaceId! }
+  await expectRefusal(attach(toFar), 'InvalidParameterCombination', far.NetworkInterfaceId!)
   const detach = (AttachmentId: string) => send(new DetachNetworkInterfaceCommand({ AttachmentId }))
   await expectRefusal(detach('eni-attach-0123456789abcdef0'), 'InvalidAttachmentID.NotFound', 'eni-attach-0123')
   await expectRefusal(detach('eni-attach-x'), 'InvalidNetworkInterfaceAttachmentId.Malformed', 'eni-attach-x')
-  await destroy(id)
+  await terminate(instance.InstanceId!)
+  await expectRefusal(attach({}), 'IncorrectInstanceState', instance.InstanceId!)
+  for (const one of [id, far.NetworkInterfaceId!]) await destroy(one)
 })
 
 test('what cannot be is refused by name, and a token makes one interface', async () => {
@@ -212,6 +283,11 @@ test('what cannot be is refused by name, and a token makes one interface', async
   await expectRefusal(make({ Groups: ['sg-0123456789abcdef0'] }), 'InvalidGroup.NotFound', 'sg-0123456789abcdef0')
   await expectRefusal(make({ SubnetId: 'subnet-0123456789abcdef0' }), 'InvalidSubnetID.NotFound', 'subnet-0123')
   await expectRefusal(make({ PrivateIpAddress: '10.9.9.9' }), 'InvalidParameterValue', '10.9.9.9')
+  const listed = await make({ PrivateIpAddresses: [{ Primary: true, PrivateIpAddress: '172.31.0.99' }] })
+  expect(listed.PrivateIpAddress).toBe('172.31.0.99')
+  const two = ['172.31.0.100', '172.31.0.101'].map((PrivateIpAddress) => ({ PrivateIpAddress }))
+  await expectRefusal(make({ PrivateIpAddresses: two }), 'UnsupportedOperation', 'PrivateIpAddresses.2')
+  await destroy(listed.NetworkInterfaceId!)
   await expectRefusal(make({ InterfaceType: 'efa' }), 'UnsupportedOperation', 'InterfaceType')
   await expectRefusal(make({ Ipv6AddressCount: 1 }), 'UnsupportedOperation', 'Ipv6AddressCount')
   const [one, again] = [await make({ ClientToken: 'once' }), await make({ ClientToken: 'once' })]

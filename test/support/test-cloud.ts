@@ -213,7 +213,7 @@ export async function placeInstance(
           allocationId: null,
           associationId: null,
           deleteOnTermination: 1,
-          ...{ kind: 'interface', description: '', sourceDestCheck: 1, attachedAt: createdAt },
+          ...{ kind: 'interface', description: '', sourceDestCheck: 1, attachedAt: createdAt, deviceIndex: 0 },
         },
       ],
       groupIds,

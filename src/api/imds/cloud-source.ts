@@ -4,7 +4,7 @@ import type { GuestMetadata } from '../../cloud/instances/guest-metadata.ts'
 import { instanceTypes } from '../../cloud/instances/instance-types.ts'
 import { privateDnsName } from '../../cloud/network/addresses.ts'
 import { zoneIdOf } from '../../lib/regions.ts'
-import type { ImdsBlockDevice, ImdsIdentity, ImdsInstance, ImdsSource } from './instance.ts'
+import type { ImdsBlockDevice, ImdsIdentity, ImdsInstance, ImdsNetwork, ImdsSource } from './instance.ts'
 
 export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt' | 'identity' | 'identitySignatures'>): ImdsSource {
   return {
@@ -17,8 +17,8 @@ export function imdsSource(cloud: Pick<Cloud, 'guestMetadataAt' | 'identity' | '
 }
 
 function imdsInstance(guest: GuestMetadata, iam: ImdsIdentity | null): ImdsInstance {
-  const { instance, vpc, subnet, publicKey, tags } = guest
-  const nic = instance.interfaces[0]!
+  const { instance, publicKey, tags } = guest
+  const [primary, ...moreNetworks] = instance.interfaces.map((nic) => networkOf(nic, guest))
   return {
     instanceId: instance.id,
     imageId: instance.imageId,
@@ -35,19 +35,8 @@ function imdsInstance(guest: GuestMetadata, iam: ImdsIdentity | null): ImdsInsta
     lifeCycle: instance.spotRequestId === null ? 'on-demand' : 'spot',
     system: instanceTypes.get(instance.instanceType)?.hypervisor ?? 'nitro',
     launchedAtMs: instance.launchedAt,
-    network: {
-      interfaceId: nic.id,
-      mac: nic.mac,
-      privateIp: nic.privateIp,
-      privateHostname: privateDnsName(nic.privateIp, instance.region),
-      publicIp: nic.publicIp,
-      publicHostname: null,
-      subnetId: subnet.id,
-      subnetCidr: subnet.cidr,
-      vpcId: vpc.id,
-      vpcCidr: vpc.cidr,
-      securityGroups: nic.groups.map(({ id, name }) => ({ id, name })),
-    },
+    network: primary!,
+    moreNetworks,
     key: instance.keyName && publicKey ? { name: instance.keyName, openSshPublicKey: publicKey } : null,
     iam,
     userData: instance.userData === null ? null : Buffer.from(instance.userData, 'base64'),
@@ -58,6 +47,23 @@ function imdsInstance(guest: GuestMetadata, iam: ImdsIdentity | null): ImdsInsta
       instanceMetadataTags: instance.instanceMetadataTags,
     },
     tags: Object.fromEntries(tags.map(({ key, value }) => [key, value])),
+  }
+}
+
+function networkOf(nic: GuestMetadata['instance']['interfaces'][number], { vpc, subnets }: GuestMetadata): ImdsNetwork {
+  return {
+    deviceIndex: nic.deviceIndex!,
+    interfaceId: nic.id,
+    mac: nic.mac,
+    privateIp: nic.privateIp,
+    privateHostname: privateDnsName(nic.privateIp, nic.region),
+    publicIp: nic.publicIp,
+    publicHostname: null,
+    subnetId: nic.subnetId,
+    subnetCidr: subnets.find((subnet) => subnet.id === nic.subnetId)!.cidr,
+    vpcId: vpc.id,
+    vpcCidr: vpc.cidr,
+    securityGroups: nic.groups.map(({ id, name }) => ({ id, name })),
   }
 }
 

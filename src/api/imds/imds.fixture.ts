@@ -25,7 +25,9 @@ export const web: ImdsInstance = {
   lifeCycle: 'on-demand',
   system: 'nitro',
   launchedAtMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+  moreNetworks: [],
   network: {
+    deviceIndex: 0,
     interfaceId: 'eni-0123456789abcdef0',
     mac,
     privateIp: '172.31.0.10',

@@ -20,6 +20,24 @@ export interface ImdsIdentity {
   } | null
 }
 
+export interface ImdsNetwork {
+  /** 0 is the primary one. */
+  deviceIndex: number
+  /** `eni-…` */
+  interfaceId: string
+  mac: string
+  privateIp: string
+  /** With its domain. */
+  privateHostname: string
+  publicIp: string | null
+  publicHostname: string | null
+  subnetId: string
+  subnetCidr: string
+  vpcId: string
+  vpcCidr: string
+  securityGroups: readonly { id: string; name: string }[]
+}
+
 export interface ImdsInstance {
   /** `i-…` */
   instanceId: string
@@ -44,21 +62,9 @@ export interface ImdsInstance {
   system: 'nitro' | 'xen'
   /** Milliseconds since the Unix epoch. */
   launchedAtMs: number
-  network: {
-    /** `eni-…` */
-    interfaceId: string
-    mac: string
-    privateIp: string
-    /** With its domain. */
-    privateHostname: string
-    publicIp: string | null
-    publicHostname: string | null
-    subnetId: string
-    subnetCidr: string
-    vpcId: string
-    vpcCidr: string
-    securityGroups: readonly { id: string; name: string }[]
-  }
+  network: ImdsNetwork
+  /** Of the interfaces beside the primary one. */
+  moreNetworks: readonly ImdsNetwork[]
   /** The key pair of the launch, in OpenSSH's one-line form; null for a launch without one. */
   key: { name: string; openSshPublicKey: string } | null
   userData: Buffer | null

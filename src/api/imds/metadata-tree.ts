@@ -3,7 +3,7 @@
  * Source: "Instance metadata categories" in the Amazon EC2 user guide.
  */
 import { identityDocument, spacedJson, wholeSeconds } from './identity-document.ts'
-import type { IdentitySignatures, ImdsInstance } from './instance.ts'
+import type { IdentitySignatures, ImdsInstance, ImdsNetwork } from './instance.ts'
 import { profileData } from './instance-profile-data.ts'
 import { directory, lookUp, type MetadataDirectory, type MetadataNode, withPlainNames } from './metadata-nodes.ts'
 import { asOfVersion, metadataVersions } from './metadata-versions.ts'
@@ -65,7 +65,13 @@ function metadata(instance: ImdsInstance): MetadataDirectory {
     mac: network.mac,
     metrics: directory({ vhostmd: '<?xml version="1.0" encoding="UTF-8"?>' }),
     network: directory({
-      interfaces: directory({ macs: directory({ [network.mac]: networkInterface(instance) }) }),
+      interfaces: directory({
+        macs: directory(
+          Object.fromEntries(
+            [network, ...instance.moreNetworks].map((one) => [one.mac, networkInterface(one, instance)]),
+          ),
+        ),
+      }),
     }),
     placement: directory({
       'availability-zone': instance.availabilityZone,
@@ -92,9 +98,9 @@ function accountInfo({ accountId, launchedAtMs }: ImdsInstance): string {
   return spacedJson({ Code: 'Success', LastUpdated: wholeSeconds(launchedAtMs), AccountId: accountId })
 }
 
-function networkInterface({ network, accountId }: ImdsInstance): MetadataDirectory {
+function networkInterface(network: ImdsNetwork, { accountId }: ImdsInstance): MetadataDirectory {
   return directory({
-    'device-number': '0',
+    'device-number': String(network.deviceIndex),
     'interface-id': network.interfaceId,
     'ipv4-associations': network.publicIp === null ? null : directory({ [network.publicIp]: network.privateIp }),
     'local-hostname': network.privateHostname,

@@ -8,7 +8,8 @@ import { type InstanceView, instanceViews } from './instance-views.ts'
 export interface GuestMetadata {
   instance: InstanceView
   vpc: Vpc
-  subnet: Subnet
+  /** Of its interfaces. */
+  subnets: Subnet[]
   /** One line in OpenSSH form. */
   publicKey: string | null
   /** Disks in the instance store, the root among them if it lies there. */
@@ -37,15 +38,14 @@ export async function guestMetadataAt(
   const nic = await state.networks.interfaceAt(vpcId, privateIp)
   const row = nic?.instanceId ? await state.instances.get(nic.instanceId) : undefined
   const vpc = await state.networks.vpc(vpcId)
-  const subnet = nic && (await state.networks.subnet(nic.subnetId))
-  if (!row || !vpc || !subnet) return null
+  if (!row || !vpc) return null
   const [instance] = await instanceViews(state, [row])
   const key = row.keyName ? await state.keyPairs.named(row.accountId, row.region, row.keyName) : undefined
   const image = await state.images.get(row.imageId)
   return {
     instance: instance!,
     vpc,
-    subnet,
+    subnets: await state.networks.subnets(instance!.interfaces.map((one) => one.subnetId)),
     publicKey: key?.publicKey ?? null,
     instanceDisks: await state.instanceDisks.of([row.id]),
     imageLocation: image?.imageLocation ?? null,

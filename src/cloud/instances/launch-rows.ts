@@ -17,7 +17,7 @@ import type { ProfileRef } from '../identity/instance-profiles.ts'
 import { fetchRootKind } from '../instance-store/fetch-operation.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from '../network/addresses.ts'
-import { freeInterface } from '../network/interfaces.ts'
+import { unattachedInterface } from '../network/interfaces.ts'
 import { checkNotArchived } from '../snapshots/archived.ts'
 import { fastRestoredOf } from '../snapshots/fast-restore-operations.ts'
 import { statusOf, writeSpotRequests } from '../spot/request-rows.ts'
@@ -60,7 +60,7 @@ export async function writeLaunch(
   plan: LaunchPlan,
 ): Promise<string[]> {
   const { random, clock, operations } = deps
-  const given = request.interfaceId && (await freeInterface(tx, scope, request.interfaceId))
+  const given = request.interfaceId && (await unattachedInterface(tx, scope, request.interfaceId))
   const addresses = given ? [given] : await pickAddresses(deps, tx, request, plan)
   const snapshots = await snapshotsOf(deps, tx, plan.devices)
   const rates = new Map(request.devices.map(({ deviceName, ebs }) => [deviceName, ebs?.initializationRate]))
@@ -247,7 +247,8 @@ function interfaceRow(
 function attachmentOf({ random }: CloudDeps, instance: Instance, { deletesInterface }: LaunchRequest) {
   const attachmentId = newId('networkInterfaceAttachment', random)
   const deleteOnTermination = deletesInterface ? (1 as const) : (0 as const)
-  return { instanceId: instance.id, attachmentId, attachedAt: instance.createdAt, deleteOnTermination }
+  const place = { deviceIndex: 0, attachmentState: 'attached' } as const
+  return { instanceId: instance.id, attachmentId, attachedAt: instance.createdAt, deleteOnTermination, ...place }
 }
 
 interface DiskPlan {

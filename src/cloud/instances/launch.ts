@@ -12,7 +12,7 @@ import type { InstanceProfiles, ProfileWish } from '../identity/instance-profile
 import type { Images, ImageView } from '../images/images.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { usableAddresses } from '../network/addresses.ts'
-import { freeInterface } from '../network/interfaces.ts'
+import { unattachedInterface } from '../network/interfaces.ts'
 import type { Vpcs } from '../network/vpcs.ts'
 import type { NetworkProbe } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -220,7 +220,7 @@ export class Launches {
 
   async #subnetOf(scope: Scope, request: LaunchRequest): Promise<Subnet> {
     const { state } = this.#deps
-    const nic = request.interfaceId ? await freeInterface(state, scope, request.interfaceId) : undefined
+    const nic = request.interfaceId ? await unattachedInterface(state, scope, request.interfaceId) : undefined
     const subnetId = nic?.subnetId ?? request.subnetId
     if (subnetId) {
       const subnet = await state.networks.subnet(subnetId)

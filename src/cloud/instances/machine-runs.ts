@@ -6,6 +6,7 @@ import { waitFor } from '../../lib/clock.ts'
 import { messageOf } from '../../lib/errors.ts'
 import { OperationFailure } from '../../operations/operation.ts'
 import type { Instance } from '../../state/instances.ts'
+import type { NetworkInterface } from '../../state/networks.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { applyVpc } from '../network/plan.ts'
@@ -46,14 +47,18 @@ export class MachineRuns {
   async #powerOnHeld(instance: Instance): Promise<void> {
     const { machines, network } = this.#deps
     await applyVpc(this.#deps, instance.vpcId)
-    const nic = await this.#nicOf(instance)
-    const attachment = await network.attachment(instance.vpcId, nic.id)
+    const [primary, ...more] = await this.#nicsOf(instance)
+    const plug = async (nic: NetworkInterface) => ({
+      ...{ index: nic.deviceIndex!, mac: nic.mac },
+      attachment: await network.attachment(instance.vpcId, nic.id),
+    })
     await machines.start({
       id: instance.id,
       ...this.#sizeOf(instance),
       instanceType: instance.instanceType,
       disks: await this.#disksOf(instance),
-      nic: { mac: nic.mac, attachment },
+      nic: await plug(primary),
+      moreNics: await Promise.all(more.map(plug)),
     })
   }
 
@@ -63,10 +68,12 @@ export class MachineRuns {
     return machineSize(type, this.#deps.host)
   }
 
-  async #nicOf(instance: Instance) {
-    const [nic] = await this.#deps.state.networks.interfacesOf([instance.id])
-    if (!nic) throw new OperationFailure(`instance ${instance.id} has no network interface`)
-    return nic
+  async #nicsOf(instance: Instance): Promise<[NetworkInterface, ...NetworkInterface[]]> {
+    const all = await this.#deps.state.networks.interfacesOf([instance.id])
+    // A card that is to go is not plugged in again.
+    const [primary, ...more] = all.filter((nic) => nic.attachmentState !== 'detaching')
+    if (!primary) throw new OperationFailure(`instance ${instance.id} has no network interface`)
+    return [primary, ...more]
   }
 
   async #disksOf(instance: Instance): Promise<MachineSpec['disks']> {

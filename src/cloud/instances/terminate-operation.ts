@@ -5,6 +5,7 @@ import type { NetworkInterface } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps } from '../deps.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
+import { freeInterface } from '../network/interface-operations.ts'
 import { applyVpc } from '../network/plan.ts'
 import { followSpotInstance } from '../spot/follow.ts'
 import type { Volumes } from '../volumes/volumes.ts'
@@ -17,16 +18,14 @@ export async function enqueueTermination(deps: CloudDeps, tx: Repositories, inst
   await deps.operations.enqueue(tx, { kind: terminateKind, subjectId, accountId, region, input: {} })
 }
 
-/** It goes with its instance, or stays without one. An address that is not elastic is given back in either case. */
+/** It goes with its instance, or stays without one. */
 async function releaseInterface(tx: Repositories, nic: NetworkInterface): Promise<void> {
   if (nic.deleteOnTermination === 1) {
     await tx.tags.removeAll(nic.id)
     await tx.networks.deleteInterfaces([nic.id])
     return
   }
-  const unattached = { instanceId: null, attachmentId: null, attachedAt: null }
-  const publicIp = nic.allocationId === null ? null : nic.publicIp
-  await tx.networks.updateInterface(nic.id, { ...unattached, publicIp })
+  await freeInterface(tx, nic)
 }
 
 export function terminateOperation(

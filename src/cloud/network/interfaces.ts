@@ -1,10 +1,11 @@
 /**
- * Network interfaces of accounts' own: made in a subnet, kept without an instance, the primary one of whichever is launched
- * with it. Source: "Elastic network interfaces" in the EC2 user guide.
+ * Network interfaces of accounts' own: made in a subnet, kept without an instance, given to one at its launch or while it
+ * runs. Source: "Elastic network interfaces" in the EC2 user guide.
  */
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
 import { limits } from '../../lib/limits.ts'
+import type { Instance } from '../../state/instances.ts'
 import type { Page } from '../../state/listing.ts'
 import type { NetworkInterface, SecurityGroup, Subnet } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
@@ -12,9 +13,18 @@ import type { Tag } from '../../state/tags.ts'
 import { createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import { checkGroupCount } from '../instances/group-count.ts'
+import { ownedInstance } from '../instances/owned-instance.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from './addresses.ts'
 import { type ListOf, listExisting, owned } from './existing.ts'
 import { findGroup } from './group-lookup.ts'
+import {
+  attachInterfaceKind,
+  attachInterfaceOperation,
+  type DetachInterfaceInput,
+  detachInterfaceKind,
+  detachInterfaceOperation,
+  type InterfaceInput,
+} from './interface-operations.ts'
 import { interfaceNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
 import { ownedSubnet } from './subnets.ts'
@@ -30,6 +40,8 @@ export class NetworkInterfaces {
 
   constructor(deps: CloudDeps) {
     this.#deps = deps
+    deps.operations.register(attachInterfaceOperation(deps))
+    deps.operations.register(detachInterfaceOperation(deps))
   }
 
   /** With the default group of its VPC unless others are given. Throws InvalidSubnetID.NotFound, InvalidGroup.NotFound. */
@@ -110,33 +122,51 @@ export class NetworkInterfaces {
     })
   }
 
-  /** A machine has its one card from its launch on: what can be attached is said by what is refused. */
-  async attach(scope: Scope, id: string, instanceId: string, deviceIndex: number): Promise<never> {
-    const { state } = this.#deps
-    const nic = await changeable(state, scope, id)
-    owned(await state.instances.get(instanceId), scope, () => {
-      return new KilnError('InvalidInstanceID.NotFound', `The instance ID '${instanceId}' does not exist`)
-    })
-    refuseAttached(nic)
-    if (deviceIndex === 0) {
+  /**
+   * The id of the attachment, `attaching`; a running guest sees the card a moment later. Throws InvalidInstanceID.NotFound,
+   * IncorrectInstanceState, InvalidNetworkInterface.InUse, AttachmentLimitExceeded.
+   */
+  async attach(scope: Scope, id: string, instanceId: string, deviceIndex: number): Promise<string> {
+    const { state, operations, random, clock, network } = this.#deps
+    if (network.kind === 'user') {
       throw new KilnError(
-        'InvalidParameterValue',
-        `Instance '${instanceId}' already has an interface attached at device index '0' (DeviceIndex).`,
+        'UnsupportedOperation',
+        'On this host machines have one network interface: kiln doctor says why',
       )
     }
-    throw new KilnError(
-      'UnsupportedOperation',
-      'More than one network interface of an instance is not supported yet: launch one with this interface (NetworkInterface.1.NetworkInterfaceId)',
-    )
+    const attachmentId = newId('networkInterfaceAttachment', random)
+    await state.transaction(async (tx) => {
+      const nic = await unattachedInterface(tx, scope, id)
+      const instance = await ownedInstance(tx, scope, instanceId)
+      checkPlaces(nic, instance, await tx.networks.interfacesOf([instanceId]), deviceIndex)
+      const place = { instanceId, attachmentId, deviceIndex, attachedAt: clock.now() }
+      await tx.networks.updateInterface(id, { ...place, attachmentState: 'attaching', deleteOnTermination: 0 })
+      const input: InterfaceInput = { attachmentId }
+      await operations.enqueue(tx, { kind: attachInterfaceKind, subjectId: id, ...scope, input })
+    })
+    operations.wake()
+    return attachmentId
   }
 
-  /** Throws OperationNotPermitted: whatever is attached is a primary interface. */
-  async detach(scope: Scope, attachmentId: string): Promise<never> {
-    owned(await this.#deps.state.networks.attachedAs(attachmentId), scope, () => attachmentNotFound(attachmentId))
-    throw new KilnError(
-      'OperationNotPermitted',
-      'The network interface at device index 0 cannot be detached (AttachmentId)',
-    )
+  /** It is `detaching` until the guest has let go. Throws InvalidAttachmentID.NotFound, OperationNotPermitted, IncorrectState. */
+  async detach(scope: Scope, attachmentId: string, { force }: { force: boolean }): Promise<void> {
+    const { state, operations } = this.#deps
+    await state.transaction(async (tx) => {
+      const nic = owned(await tx.networks.attachedAs(attachmentId), scope, () => attachmentNotFound(attachmentId))
+      if (nic.deviceIndex === 0) {
+        throw new KilnError(
+          'OperationNotPermitted',
+          'The network interface at device index 0 cannot be detached (AttachmentId)',
+        )
+      }
+      if (nic.attachmentState === 'detaching' && !force) {
+        throw new KilnError('IncorrectState', `The attachment '${attachmentId}' is in the 'detaching' state already.`)
+      }
+      await tx.networks.updateInterface(nic.id, { attachmentState: 'detaching' })
+      const input: DetachInterfaceInput = { attachmentId, force }
+      await operations.enqueue(tx, { kind: detachInterfaceKind, subjectId: nic.id, ...scope, input })
+    })
+    operations.wake()
   }
 
   /** Throws InvalidNetworkInterface.InUse while an instance has it. */
@@ -161,7 +191,7 @@ async function changeable(tx: Repositories, scope: Scope, id: string): Promise<N
 }
 
 /** An interface that can be given to an instance. Throws as {@link changeable}, and InvalidNetworkInterface.InUse. */
-export async function freeInterface(tx: Repositories, scope: Scope, id: string): Promise<NetworkInterface> {
+export async function unattachedInterface(tx: Repositories, scope: Scope, id: string): Promise<NetworkInterface> {
   const nic = await changeable(tx, scope, id)
   refuseAttached(nic)
   return nic
@@ -170,6 +200,41 @@ export async function freeInterface(tx: Repositories, scope: Scope, id: string):
 function refuseAttached({ id, instanceId }: NetworkInterface): void {
   if (instanceId === null) return
   throw new KilnError('InvalidNetworkInterface.InUse', `The network interface '${id}' is currently in use.`)
+}
+
+/** Source: "Attach a network interface" in the EC2 user guide. */
+function checkPlaces(
+  nic: NetworkInterface,
+  instance: Instance,
+  present: readonly NetworkInterface[],
+  deviceIndex: number,
+): void {
+  if (instance.state !== 'running' && instance.state !== 'stopped') {
+    throw new KilnError('IncorrectInstanceState', `Instance '${instance.id}' is not 'running' or 'stopped'.`)
+  }
+  if (nic.vpcId !== instance.vpcId || nic.zone !== instance.zone) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      `The network interface ${nic.id} and the instance ${instance.id} are not in the same VPC and availability zone`,
+    )
+  }
+  if (present.some((other) => other.deviceIndex === deviceIndex)) {
+    throw new KilnError(
+      'InvalidParameterValue',
+      `Instance '${instance.id}' already has an interface attached at device index '${deviceIndex}' (DeviceIndex).`,
+    )
+  }
+  if (present.length >= limits.interfacesPerInstance) {
+    throw new KilnError(
+      'AttachmentLimitExceeded',
+      `Interface count ${present.length + 1} exceeds the limit of an instance: ${limits.interfacesPerInstance}`,
+    )
+  }
+  if (deviceIndex > 0 && deviceIndex < limits.interfacesPerInstance) return
+  throw new KilnError(
+    'InvalidParameterValue',
+    `Value (${deviceIndex}) for parameter DeviceIndex is invalid. It must be from 1 to ${limits.interfacesPerInstance - 1}.`,
+  )
 }
 
 const attachmentNotFound = (id: string) =>
@@ -208,6 +273,6 @@ export async function newInterface(
     ...{ kind: about.kind ?? 'interface', description: about.description, mac: newMac(random) },
     ...{ privateIp: about.privateIp ?? pickPrivateIp(subnet, taken, random), publicIp: null },
     ...{ allocationId: null, associationId: null, sourceDestCheck: 1, instanceId: null, attachmentId: null },
-    ...{ attachedAt: null, deleteOnTermination: 0, createdAt: clock.now() },
+    ...{ attachedAt: null, deviceIndex: null, attachmentState: null, deleteOnTermination: 0, createdAt: clock.now() },
   }
 }

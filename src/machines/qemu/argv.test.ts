@@ -61,17 +61,28 @@ describe('the hardware', () => {
     expect(valuesOf('-chardev', args)[0]).toContain('path=/run/a,,b/')
   })
 
-  it('has a hot-plug port for every disk that an instance may have', () => {
+  it('has a hot-plug port for every disk and every further network card that an instance may have', () => {
     const ports = valuesOf('-device', machineArguments(spec(), paths, emulated)).filter((device) =>
       device.startsWith('pcie-root-port'),
     )
-    expect(ports).toHaveLength(24)
+    expect(ports).toHaveLength(24 + 3)
     expect(ports[9]).toBe('pcie-root-port,id=port9,bus=pcie.0,addr=0x11.1,chassis=10,slot=10')
-    expect(new Set(ports.map((port) => /addr=([^,]+)/.exec(port)?.[1])).size).toBe(24)
+    expect(ports[24]).toBe('pcie-root-port,id=nicport1,bus=pcie.0,addr=0x13.0,multifunction=on,chassis=25,slot=25')
+    expect(new Set(ports.map((port) => /addr=([^,]+)/.exec(port)?.[1])).size).toBe(24 + 3)
   })
 })
 
 describe('the network card', () => {
+  it('is joined by those that the instance has beside it, each on a port of its own', () => {
+    const attachment = { kind: 'tap', ifname: 'tap8', enter: ['nsenter'] } as const
+    const moreNics = [{ index: 2, mac: '02:11:22:33:44:66', attachment }]
+    const args = machineArguments(spec({ moreNics }), paths, emulated)
+    expect(valuesOf('-netdev', args)).toEqual(['tap,id=net2,ifname=tap8,script=no,downscript=no'])
+    expect(valuesOf('-device', args)).toContain(
+      'virtio-net-pci,id=nic2,netdev=net2,mac=02:11:22:33:44:66,bus=nicport2,romfile=,disable-legacy=on',
+    )
+  })
+
   it('joins a tap that is there, and starts no program', () => {
     const args = machineArguments(spec({}, { kind: 'tap', ifname: 'tap7', enter: ['nsenter'] }), paths, emulated)
     expect(valuesOf('-netdev', args)).toEqual(['tap,id=net0,ifname=tap7,script=no,downscript=no'])

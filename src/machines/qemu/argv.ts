@@ -9,11 +9,12 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { limits } from '../../lib/limits.ts'
 import type { NicAttachment } from '../../network/driver.ts'
-import type { MachineDisk, MachineSpec } from '../driver.ts'
+import type { MachineDisk, MachineNic, MachineSpec } from '../driver.ts'
 import { machineNodes } from './disk-chain.ts'
 import { diskDevice } from './disk-device.ts'
 import { secretArguments, secretsOf } from './disk-secrets.ts'
 import { agentChardev, agentPortName } from './guest-agent.ts'
+import { backendOf, cardOf, cardPort } from './network-card.ts'
 
 /** What this host's QEMU can do; found by trying (accelerator.ts). */
 export interface HostFacts {
@@ -52,6 +53,8 @@ export function machinePaths(runDir: string, machinesDir: string, id: string): M
  * share a PCI slot as its functions. All of them together cost a boot at most 0.3 s under emulation.
  */
 const diskPorts = limits.disksPerInstance
+/** The same for each network card but the first. */
+const cardPorts = limits.interfacesPerInstance - 1
 const firstPortSlot = 0x10
 const functionsPerSlot = 8
 
@@ -84,6 +87,8 @@ export function machineArguments(spec: MachineSpec, paths: MachinePaths, host: H
     ['-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-pci,rng=rng,bus=pcie.0,addr=0x4,disable-legacy=on'],
     ...network(spec.nic.mac, spec.nic.attachment),
     ...Array.from({ length: diskPorts }, (_, slot) => ['-device', rootPort(slot)]),
+    ...Array.from({ length: cardPorts }, (_, port) => ['-device', rootPort(diskPorts + port, cardPort(port + 1))]),
+    ...(spec.moreNics ?? []).flatMap(card),
     ...secretArguments('-object', secretsOf(spec.disks)),
     ...spec.disks.flatMap(disk),
     ...sandbox(spec.nic.attachment, host),
@@ -154,11 +159,25 @@ function guestAgent({ agentSocket }: MachinePaths): string[][] {
   ]
 }
 
-function rootPort(slot: number): string {
+function rootPort(slot: number, id = `port${slot}`): string {
   const place = `0x${(firstPortSlot + Math.floor(slot / functionsPerSlot)).toString(16)}.${slot % functionsPerSlot}`
   const first = slot % functionsPerSlot === 0 ? ',multifunction=on' : ''
-  return `pcie-root-port,id=port${slot},bus=pcie.0,addr=${place}${first},chassis=${slot + 1},slot=${slot + 1}`
+  return `pcie-root-port,id=${id},bus=pcie.0,addr=${place}${first},chassis=${slot + 1},slot=${slot + 1}`
 }
+
+function card(nic: MachineNic): string[][] {
+  const backend = backendOf(nic.index, nic.attachment)
+  if (!backend) return []
+  const { type, ...options } = backend
+  const { driver, ...place } = cardOf(nic)
+  return [
+    ['-netdev', [type, ...pairs(options)].join(',')],
+    ['-device', [driver, ...pairs(place)].join(',')],
+  ]
+}
+
+const pairs = (options: Readonly<Record<string, string>>) =>
+  Object.entries(options).map(([name, value]) => `${name}=${escaped(value)}`)
 
 function disk(disk: MachineDisk): string[][] {
   const { driver, ...options } = diskDevice(disk)

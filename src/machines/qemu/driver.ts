@@ -97,6 +97,8 @@ export async function createQemuDriver(options: QemuDriverOptions): Promise<Mach
     screen: async (id, options) => machine(id).screen(options),
     freeze: async (id, tops, options = { quiesce: false }) => machine(id).freeze(tops, options),
     plugDisk: async (id, disk) => machine(id).plugDisk(disk),
+    plugNic: async (id, nic) => machine(id).plugNic(nic),
+    unplugNic: async (id, index, options) => machine(id).unplugNic(index, options),
     unplugDisk: async (id, volumeId, options) => machine(id).unplugDisk(volumeId, options),
     resizeDisk: async (id, volumeId, sizeBytes) => machine(id).resizeDisk(volumeId, sizeBytes),
     limitDisk: async (id, volumeId, limits) => machine(id).limitDisk(volumeId, limits),

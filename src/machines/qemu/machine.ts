@@ -10,13 +10,14 @@ import { messageOf } from '../../lib/errors.ts'
 import type { Log } from '../../lib/log.ts'
 import { isAlive, type ProcessRef, signalProcess, startDetached } from '../../lib/programs.ts'
 import { readConsole, trimConsole } from '../console-file.ts'
-import type { DiskLimits, MachineDisk, MachineSpec, MachineStatus, Picture } from '../driver.ts'
+import type { DiskLimits, MachineDisk, MachineNic, MachineSpec, MachineStatus, Picture } from '../driver.ts'
 import { qemuProgram } from './accelerator.ts'
 import { type HostFacts, type MachinePaths, machineArguments } from './argv.ts'
 import { explained, inheritedSecrets, secretsOf } from './disk-secrets.ts'
 import { freezeDisks } from './freeze.ts'
 import { limitDisk, localizeBase, plugDisk, resizeDisk, unplugDisk } from './hot-plug.ts'
 import { runState, statusOf } from './machine-status.ts'
+import { plugCard, unplugCard } from './network-card.ts'
 import { processesWith, processWith } from './process-table.ts'
 import { QmpConnection } from './qmp.ts'
 import { QuietGuest } from './quiet-guest.ts'
@@ -168,6 +169,17 @@ export class QemuMachine {
     return this.#serially(async () => {
       const qmp = await this.#connectionTo('unplug its disks')
       return await unplugDisk(qmp, this.#context.clock, volumeId, options)
+    })
+  }
+
+  plugNic(nic: MachineNic): Promise<void> {
+    return this.#serially(async () => plugCard(await this.#connectionTo('plug a network card in'), nic))
+  }
+
+  unplugNic(index: number, options: { force: boolean }): Promise<boolean> {
+    return this.#serially(async () => {
+      const qmp = await this.#connectionTo('unplug its network cards')
+      return await unplugCard(qmp, this.#context.clock, index, options)
     })
   }
 

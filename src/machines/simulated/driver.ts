@@ -248,6 +248,21 @@ export async function createSimulatedDriver(options: SimulatedDriverOptions): Pr
         await print(id, `simulated guest: disk ${volumeId} went`)
         return true
       }),
+    plugNic: (id, nic) =>
+      serially(id, async () => {
+        const machine = await running(id, 'plug a network card in')
+        const { moreNics = [] } = machine.spec
+        if (moreNics.some((present) => present.index === nic.index)) return
+        await save(id, { ...machine, spec: { ...machine.spec, moreNics: [...moreNics, nic] } })
+        await print(id, `simulated guest: network card ${nic.index} came`)
+      }),
+    unplugNic: (id, index) =>
+      serially(id, async () => {
+        const machine = await running(id, 'unplug its network cards')
+        const moreNics = (machine.spec.moreNics ?? []).filter((nic) => nic.index !== index)
+        await save(id, { ...machine, spec: { ...machine.spec, moreNics } })
+        return true
+      }),
     resizeDisk: (id, volumeId, sizeBytes) =>
       changeDisk(id, volumeId, 'grow its disks', async (disk, top) => {
         await options.growLayer?.(top, sizeBytes)

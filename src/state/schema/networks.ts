@@ -197,10 +197,12 @@ export interface NetworkInterfacesTable {
   associationId: string | null
   /** Kept and told; a guest sends under its own address alone in either case. */
   sourceDestCheck: Flag
-  /** The instance whose primary interface it is, since when; null for none. */
+  /** The instance that has it, since when, and at which place, of which 0 is the primary one's; null for none. */
   instanceId: string | null
   attachmentId: string | null
   attachedAt: TimeMs | null
+  deviceIndex: number | null
+  attachmentState: 'attaching' | 'attached' | 'detaching' | null
   deleteOnTermination: Flag
   createdAt: TimeMs
 }

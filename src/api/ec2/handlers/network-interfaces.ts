@@ -1,4 +1,4 @@
-import type { ModifyNetworkInterfaceAttributeRequest } from '@aws-sdk/client-ec2'
+import type { ModifyNetworkInterfaceAttributeRequest, PrivateIpAddressSpecification } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
 import { KilnError } from '../../../lib/errors.ts'
 import type { Ec2Handlers } from '../handler.ts'
@@ -12,13 +12,13 @@ import { ec2Attachment, ec2NetworkInterface } from '../shared/vpc-shapes.ts'
 
 export const networkInterfaceHandlers = {
   async CreateNetworkInterface(input, context) {
-    const { SubnetId, Description, Groups, PrivateIpAddress, InterfaceType = 'interface', ...more } = input
+    const { SubnetId, Description, Groups, PrivateIpAddress, PrivateIpAddresses, InterfaceType, ...more } = input
     const { TagSpecifications, ClientToken, DryRun: _, ...others } = more
-    refuseGiven({ ...others, InterfaceType: InterfaceType !== 'interface' })
+    refuseGiven({ ...others, InterfaceType: (InterfaceType ?? 'interface') !== 'interface' })
     const { 'network-interface': tags } = readTagSpecifications(TagSpecifications, ['network-interface'])
     const nic = await context.cloud.networkInterfaces.create(scopeOf(context), {
       subnetId: readId('subnet', SubnetId!),
-      privateIp: PrivateIpAddress || undefined,
+      privateIp: readPrivateIp(PrivateIpAddress, PrivateIpAddresses),
       groupIds: (Groups ?? []).map((id) => readId('securityGroup', id)),
       description: Description ?? '',
       tags,
@@ -34,14 +34,19 @@ export const networkInterfaceHandlers = {
   },
 
   async AttachNetworkInterface(input, context) {
-    const id = readId('networkInterface', input.NetworkInterfaceId!)
-    const instanceId = readId('instance', input.InstanceId!)
-    return await context.cloud.networkInterfaces.attach(scopeOf(context), id, instanceId, input.DeviceIndex!)
+    const { NetworkInterfaceId, InstanceId, DeviceIndex, NetworkCardIndex, DryRun: _, ...others } = input
+    refuseGiven({ ...others, NetworkCardIndex: (NetworkCardIndex ?? 0) !== 0 })
+    const id = readId('networkInterface', NetworkInterfaceId!)
+    const instanceId = readId('instance', InstanceId!)
+    const { networkInterfaces } = context.cloud
+    const attachmentId = await networkInterfaces.attach(scopeOf(context), id, instanceId, DeviceIndex!)
+    return { AttachmentId: attachmentId, NetworkCardIndex: 0 }
   },
 
   async DetachNetworkInterface(input, context) {
     const id = readId('networkInterfaceAttachment', input.AttachmentId!)
-    return await context.cloud.networkInterfaces.detach(scopeOf(context), id)
+    await context.cloud.networkInterfaces.detach(scopeOf(context), id, { force: input.Force === true })
+    return {}
   },
 
   async ModifyNetworkInterfaceAttribute(input, context) {
@@ -131,6 +136,23 @@ export const networkInterfaceHandlers = {
     return { NetworkInterfaces: items, NextToken }
   },
 } satisfies Ec2Handlers<Pick<Cloud, 'networkInterfaces' | 'tags'>>
+
+/** The address may stand in a list, as Terraform gives it; further ones are not to be had. */
+function readPrivateIp(
+  given: string | undefined,
+  listed: readonly PrivateIpAddressSpecification[] | undefined,
+): string | undefined {
+  if (!listed?.length) return given || undefined
+  const [first, ...others] = listed
+  refuseGiven({ 'PrivateIpAddresses.2': others })
+  if (given || first!.Primary === false) {
+    throw new KilnError(
+      'InvalidParameterCombination',
+      'The one primary address is given by PrivateIpAddress or by PrivateIpAddresses, and not by both',
+    )
+  }
+  return first!.PrivateIpAddress || undefined
+}
 
 /** Those that are served; any other is refused by name. */
 function givenAttributes(input: ModifyNetworkInterfaceAttributeRequest): string[] {

@@ -145,9 +145,9 @@ function ec2Interface(nic: InterfaceView, view: InstanceView): InstanceNetworkIn
     ],
     Attachment: {
       AttachmentId: nic.attachmentId ?? undefined,
-      DeviceIndex: 0,
+      DeviceIndex: nic.deviceIndex ?? undefined,
       NetworkCardIndex: 0,
-      Status: 'attached',
+      Status: nic.attachmentState ?? undefined,
       AttachTime: ec2Time(nic.attachedAt),
       DeleteOnTermination: nic.deleteOnTermination === 1,
     },

@@ -122,9 +122,9 @@ export function ec2Attachment(nic: InterfaceDetail): NetworkInterfaceAttachment 
     AttachmentId: nic.attachmentId!,
     InstanceId: nic.instanceId,
     InstanceOwnerId: nic.accountId,
-    DeviceIndex: 0,
+    DeviceIndex: nic.deviceIndex!,
     NetworkCardIndex: 0,
-    Status: 'attached',
+    Status: nic.attachmentState!,
     AttachTime: new Date(nic.attachedAt!),
     DeleteOnTermination: nic.deleteOnTermination === 1,
   }

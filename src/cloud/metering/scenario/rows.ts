@@ -43,6 +43,7 @@ export function interfaceRow(
     ...{ allocationId: null, associationId: null },
     ...{ attachmentId: `eni-attach-${id.slice(4)}`, mac: id.slice(4), privateIp: id.slice(4) },
     ...{ kind: 'interface', description: '', sourceDestCheck: 1, attachedAt: nowMs },
+    ...{ deviceIndex: 0, attachmentState: 'attached' },
     ...{ deleteOnTermination: 1, createdAt: nowMs },
   }
 }
