@@ -3,29 +3,41 @@
  * An operation that Kiln newly serves adds a line to {@link awaitedStates}.
  */
 import {
+  AllocateAddressCommand,
   AttachVolumeCommand,
   BundleInstanceCommand,
   CreateImageCommand,
   CreateInternetGatewayCommand,
   CreateKeyPairCommand,
+  CreateNatGatewayCommand,
+  CreateNetworkInterfaceCommand,
   CreateSecurityGroupCommand,
   CreateSnapshotCommand,
   CreateStoreImageTaskCommand,
   CreateSubnetCommand,
   CreateVolumeCommand,
   CreateVpcCommand,
+  DeleteNatGatewayCommand,
   DeleteVolumeCommand,
   ImportSnapshotCommand,
   type Instance,
   RegisterImageCommand,
+  RequestSpotInstancesCommand,
   StopInstancesCommand,
   TerminateInstancesCommand,
   waitUntilVolumeAvailable,
 } from '@aws-sdk/client-ec2'
+import {
+  CreateInstanceProfileCommand,
+  CreatePolicyCommand,
+  CreateRoleCommand,
+  CreateUserCommand,
+} from '@aws-sdk/client-iam'
 import { CreateBucketCommand, DeleteBucketCommand, DeleteObjectCommand, PutObjectCommand } from '@aws-sdk/client-s3'
 import { makeBundle, newIdentity, putBundle, rootImage } from './bundles.ts'
 import { type Caller, callerOf } from './caller.ts'
 import { account, region } from './official-services.ts'
+import { AssumeRolePolicyDocument, PolicyDocument } from './paged-identities.ts'
 import type { ServedCloud } from './served-cloud.ts'
 
 export interface AwaitedState {
@@ -44,6 +56,7 @@ export async function awaitedStates(served: ServedCloud): Promise<Readonly<Recor
   const caller = await callerOf(served, account, region)
   const { ec2 } = caller
   const s3 = served.s3(account, region)
+  const iam = served.iam(account)
   await s3.send(new CreateBucketCommand({ Bucket: bucket }))
   await s3.send(new PutObjectCommand({ Bucket: bucket, Key: 'disk', Body: Buffer.alloc(mib) }))
   const [home] = await caller.launch()
@@ -71,6 +84,12 @@ export async function awaitedStates(served: ServedCloud): Promise<Readonly<Recor
   const vpc = async () => ({
     VpcIds: [(await ec2.send(new CreateVpcCommand({ CidrBlock: '10.9.0.0/16' }))).Vpc!.VpcId!],
   })
+
+  const gateway = async () => {
+    const { AllocationId } = await ec2.send(new AllocateAddressCommand({}))
+    const made = await ec2.send(new CreateNatGatewayCommand({ SubnetId: home.SubnetId, AllocationId }))
+    return { NatGatewayIds: [made.NatGateway!.NatGatewayId!] }
+  }
 
   return {
     'ec2.BundleTaskComplete': {
@@ -111,9 +130,19 @@ export async function awaitedStates(served: ServedCloud): Promise<Readonly<Recor
         return { KeyNames: [KeyName!] }
       },
     },
+    'ec2.NatGatewayAvailable': { begin: gateway },
+    'ec2.NatGatewayDeleted': {
+      async begin() {
+        const made = await gateway()
+        await ec2.send(new DeleteNatGatewayCommand({ NatGatewayId: made.NatGatewayIds[0] }))
+        return made
+      },
+    },
     'ec2.NetworkInterfaceAvailable': {
-      begin: async () => ({ NetworkInterfaceIds: [home.NetworkInterfaces![0]!.NetworkInterfaceId!] }),
-      never: 'an interface that came with its instance is in use',
+      async begin() {
+        const made = await ec2.send(new CreateNetworkInterfaceCommand({ SubnetId: home.SubnetId }))
+        return { NetworkInterfaceIds: [made.NetworkInterface!.NetworkInterfaceId!] }
+      },
     },
     'ec2.PasswordDataAvailable': {
       begin: async () => ({ InstanceId: home.InstanceId! }),
@@ -135,6 +164,13 @@ export async function awaitedStates(served: ServedCloud): Promise<Readonly<Recor
       async begin() {
         const DiskContainer = { Format: 'raw', UserBucket: { S3Bucket: bucket, S3Key: 'disk' } }
         return { ImportTaskIds: [(await ec2.send(new ImportSnapshotCommand({ DiskContainer }))).ImportTaskId!] }
+      },
+    },
+    'ec2.SpotInstanceRequestFulfilled': {
+      async begin() {
+        const LaunchSpecification = { ImageId: caller.seedImage, InstanceType: 't3.nano' } as const
+        const made = await ec2.send(new RequestSpotInstancesCommand({ LaunchSpecification }))
+        return { SpotInstanceRequestIds: [made.SpotInstanceRequests![0]!.SpotInstanceRequestId!] }
       },
     },
     'ec2.StoreImageTaskComplete': {
@@ -170,6 +206,33 @@ export async function awaitedStates(served: ServedCloud): Promise<Readonly<Recor
     },
     'ec2.VpcAvailable': { begin: vpc },
     'ec2.VpcExists': { begin: vpc },
+    'iam.InstanceProfileExists': {
+      async begin() {
+        const InstanceProfileName = name()
+        await iam.send(new CreateInstanceProfileCommand({ InstanceProfileName }))
+        return { InstanceProfileName }
+      },
+    },
+    'iam.PolicyExists': {
+      async begin() {
+        const made = await iam.send(new CreatePolicyCommand({ PolicyName: name(), PolicyDocument }))
+        return { PolicyArn: made.Policy!.Arn! }
+      },
+    },
+    'iam.RoleExists': {
+      async begin() {
+        const RoleName = name()
+        await iam.send(new CreateRoleCommand({ RoleName, AssumeRolePolicyDocument }))
+        return { RoleName }
+      },
+    },
+    'iam.UserExists': {
+      async begin() {
+        const UserName = name()
+        await iam.send(new CreateUserCommand({ UserName }))
+        return { UserName }
+      },
+    },
     's3.BucketExists': { begin: async () => ({ Bucket: await newBucket() }) },
     's3.BucketNotExists': {
       async begin() {

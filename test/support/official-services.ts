@@ -1,10 +1,12 @@
 /** The services that Kiln answers, as their official clients see them: which waiters and paginators they have for what is served. */
 import * as ebs from '@aws-sdk/client-ebs'
 import * as ec2 from '@aws-sdk/client-ec2'
+import * as iam from '@aws-sdk/client-iam'
 import * as pricing from '@aws-sdk/client-pricing'
 import * as s3 from '@aws-sdk/client-s3'
 import { ebsHandlers } from '../../src/api/ebs/handlers.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
+import { iamHandlers } from '../../src/api/iam/handlers/index.ts'
 import { pricingHandlers } from '../../src/api/pricing/handlers.ts'
 import { s3Handlers } from '../../src/api/s3/service.ts'
 import type { ServedCloud } from './served-cloud.ts'
@@ -13,7 +15,7 @@ import type { ServedCloud } from './served-cloud.ts'
 export const account = '000000000001'
 export const region = 'us-east-1'
 
-export type ServiceName = 'ec2' | 's3' | 'ebs' | 'pricing'
+export type ServiceName = 'ec2' | 's3' | 'ebs' | 'iam' | 'pricing'
 
 interface OfficialService {
   exports: object
@@ -30,6 +32,7 @@ export const officialServices: Readonly<Record<ServiceName, OfficialService>> = 
   },
   s3: { exports: s3, operations: new Set(Object.keys(s3Handlers)), client: (served) => served.s3(account, region) },
   ebs: { exports: ebs, operations: new Set(Object.keys(ebsHandlers)), client: (served) => served.ebs(account, region) },
+  iam: { exports: iam, operations: new Set(Object.keys(iamHandlers)), client: (served) => served.iam(account) },
   pricing: {
     exports: pricing,
     operations: new Set(Object.keys(pricingHandlers)),

@@ -4,20 +4,29 @@
  */
 import {
   AllocateAddressCommand,
+  AssociateIamInstanceProfileCommand,
+  AuthorizeSecurityGroupIngressCommand,
+  CreateDhcpOptionsCommand,
   CreateImageCommand,
   CreateInternetGatewayCommand,
   CreateLaunchTemplateCommand,
   CreateLaunchTemplateVersionCommand,
+  CreateManagedPrefixListCommand,
+  CreateNatGatewayCommand,
   CreateReplaceRootVolumeTaskCommand,
+  CreateSecurityGroupCommand,
   CreateStoreImageTaskCommand,
   CreateSubnetCommand,
   CreateTagsCommand,
   CreateVpcCommand,
+  CreateVpcEndpointCommand,
+  DescribeSubnetsCommand,
   EnableFastSnapshotRestoresCommand,
   ExportImageCommand,
   ImportImageCommand,
   ImportSnapshotCommand,
   ModifyVolumeCommand,
+  RequestSpotInstancesCommand,
 } from '@aws-sdk/client-ec2'
 import {
   CreateBucketCommand,
@@ -28,6 +37,7 @@ import {
 import { type Caller, callerOf } from './caller.ts'
 import { blockOf, DirectSnapshots } from './direct-snapshots.ts'
 import { account, region } from './official-services.ts'
+import { fillIdentities, identityLists } from './paged-identities.ts'
 import type { ServedCloud } from './served-cloud.ts'
 
 export interface PagedList {
@@ -47,6 +57,7 @@ const [bucket, secondBucket] = ['lists-of-clients', 'lists-of-clients-too']
 const blocks = Array.from({ length: 101 }, (_, index) => index)
 
 export interface FilledAccount {
+  prefixListId: string
   templateId: string
   /** What the snapshot was changed from. */
   baseId: string
@@ -55,6 +66,7 @@ export interface FilledAccount {
 }
 
 export function pagedLists({
+  prefixListId,
   templateId,
   baseId,
   snapshotId,
@@ -65,6 +77,7 @@ export function pagedLists({
     'ec2.DescribeDhcpOptions': {},
     'ec2.DescribeExportImageTasks': single,
     'ec2.DescribeFastSnapshotRestores': single,
+    'ec2.DescribeIamInstanceProfileAssociations': {},
     'ec2.DescribeImages': { input: { Owners: ['self'] } },
     'ec2.DescribeImportImageTasks': single,
     'ec2.DescribeImportSnapshotTasks': single,
@@ -76,24 +89,30 @@ export function pagedLists({
     'ec2.DescribeInternetGateways': {},
     'ec2.DescribeLaunchTemplates': single,
     'ec2.DescribeLaunchTemplateVersions': { input: { LaunchTemplateId: templateId }, pageSize: 1 },
-    'ec2.DescribeManagedPrefixLists': { onePage: 'there are none' },
+    'ec2.DescribeManagedPrefixLists': single,
+    'ec2.DescribeNatGateways': {},
     'ec2.DescribeNetworkAcls': {},
     'ec2.DescribeNetworkInterfaces': {},
-    'ec2.DescribePrefixLists': { onePage: 'there are none' },
+    'ec2.DescribePrefixLists': { onePage: 'AWS has two' },
     'ec2.DescribeReplaceRootVolumeTasks': single,
     'ec2.DescribeRouteTables': {},
     'ec2.DescribeSecurityGroupRules': {},
     'ec2.DescribeSecurityGroups': {},
     'ec2.DescribeSnapshots': { input: { OwnerIds: ['self'] } },
     'ec2.DescribeSnapshotTierStatus': {},
+    'ec2.DescribeSpotInstanceRequests': {},
+    'ec2.DescribeSpotPriceHistory': { input: { InstanceTypes: ['t3.nano', 't3.micro', 't3.small'] } },
     'ec2.DescribeStoreImageTasks': single,
     'ec2.DescribeSubnets': {},
     'ec2.DescribeTags': {},
     'ec2.DescribeVolumes': {},
     'ec2.DescribeVolumesModifications': {},
     'ec2.DescribeVolumeStatus': {},
-    'ec2.DescribeVpcEndpoints': { onePage: 'there are none' },
+    'ec2.DescribeVpcEndpoints': {},
+    'ec2.DescribeVpcEndpointServices': { onePage: 'there is one' },
     'ec2.DescribeVpcs': {},
+    'ec2.GetManagedPrefixListAssociations': { input: { PrefixListId: prefixListId } },
+    'ec2.GetManagedPrefixListEntries': { input: { PrefixListId: prefixListId } },
     's3.ListBuckets': single,
     's3.ListMultipartUploads': { input: { Bucket: bucket }, pageSize: 1 },
     's3.ListObjects': { input: { Bucket: bucket }, pageSize: 2 },
@@ -102,6 +121,7 @@ export function pagedLists({
     's3.ListParts': { input: { Bucket: bucket, Key: 'parts', UploadId: uploadId }, pageSize: 1 },
     'ebs.ListChangedBlocks': { input: { FirstSnapshotId: baseId, SecondSnapshotId: snapshotId }, pageSize: 100 },
     'ebs.ListSnapshotBlocks': { input: { SnapshotId: snapshotId }, pageSize: 100 },
+    ...identityLists(account),
     'pricing.DescribeServices': single,
     'pricing.GetAttributeValues': { input: { ServiceCode: 'AmazonEC2', AttributeName: 'instanceType' }, pageSize: 3 },
     'pricing.GetProducts': { input: { ServiceCode: 'AmazonEC2' }, pageSize: 50 },
@@ -112,10 +132,10 @@ export function pagedLists({
 export async function fillAccount(served: ServedCloud): Promise<FilledAccount> {
   const caller = await callerOf(served, account, region)
   const { ec2 } = caller
-  await Promise.all(few.map(() => ec2.send(new AllocateAddressCommand({}))))
-  const [{ uploadId, imageFile }, images] = await Promise.all([
+  const profile = await fillIdentities(served.iam(account), account)
+  const [{ uploadId, imageFile }, images, prefixListId] = await Promise.all([
     fillBuckets(served),
-    fillMachines(caller),
+    fillMachines(caller, profile),
     fillNetwork(caller),
   ])
   const templateId = await fillTemplates(caller)
@@ -135,15 +155,20 @@ export async function fillAccount(served: ServedCloud): Promise<FilledAccount> {
   const SourceSnapshotIds = [snapshotId]
   await ec2.send(new EnableFastSnapshotRestoresCommand({ AvailabilityZones: zones, SourceSnapshotIds }))
   await caller.quiet()
-  return { templateId, baseId, snapshotId, uploadId }
+  return { prefixListId, templateId, baseId, snapshotId, uploadId }
 }
 
 /** Instances, each of a launch of its own, with roots that were changed and replaced; images of them. */
-async function fillMachines(caller: Caller): Promise<string[]> {
+async function fillMachines(caller: Caller, profile: string): Promise<string[]> {
   const { ec2 } = caller
+  const LaunchSpecification = { ImageId: caller.seedImage, InstanceType: 't3.nano' } as const
+  await ec2.send(new RequestSpotInstancesCommand({ InstanceCount: few.length, LaunchSpecification }))
   const instances = await Promise.all(few.map(async () => (await caller.launch())[0]))
   const ids = instances.map(({ InstanceId }) => InstanceId!)
   await ec2.send(new CreateTagsCommand({ Resources: ids, Tags: [{ Key: 'kind', Value: 'listed' }] }))
+  for (const InstanceId of ids) {
+    await ec2.send(new AssociateIamInstanceProfileCommand({ InstanceId, IamInstanceProfile: { Name: profile } }))
+  }
   const images = await Promise.all(
     ids.map((InstanceId) => ec2.send(new CreateImageCommand({ InstanceId, Name: `of ${InstanceId}`, NoReboot: true }))),
   )
@@ -154,12 +179,31 @@ async function fillMachines(caller: Caller): Promise<string[]> {
   return images.map(({ ImageId }) => ImageId!)
 }
 
-async function fillNetwork({ ec2 }: Caller): Promise<void> {
+/** The id of a prefix list, of which groups make use. */
+async function fillNetwork({ ec2 }: Caller): Promise<string> {
+  const list = { PrefixListName: 'listed', AddressFamily: 'IPv4', MaxEntries: few.length }
+  const Entries = few.map((one) => ({ Cidr: `10.${one}.0.0/16` }))
+  const { PrefixList: made } = await ec2.send(new CreateManagedPrefixListCommand({ ...list, Entries }))
+  const PrefixListId = made!.PrefixListId!
+  const { Subnets: subnets } = await ec2.send(new DescribeSubnetsCommand({}))
   for (const one of few) {
     const { Vpc: vpc } = await ec2.send(new CreateVpcCommand({ CidrBlock: `10.${one}.0.0/16` }))
-    await ec2.send(new CreateSubnetCommand({ VpcId: vpc!.VpcId, CidrBlock: `10.${one}.0.0/24` }))
+    const { VpcId } = vpc!
+    await ec2.send(new CreateSubnetCommand({ VpcId, CidrBlock: `10.${one}.0.0/24` }))
     await ec2.send(new CreateInternetGatewayCommand({}))
+    const DhcpConfigurations = [{ Key: 'domain-name', Values: [`listed-${one}.example`] }]
+    await ec2.send(new CreateDhcpOptionsCommand({ DhcpConfigurations }))
+    const { AllocationId } = await ec2.send(new AllocateAddressCommand({}))
+    // A zone has room for five, and only the default subnets lead to a gateway.
+    const { SubnetId } = subnets![one % 2]!
+    await ec2.send(new CreateNatGatewayCommand({ SubnetId, AllocationId }))
+    await ec2.send(new CreateVpcEndpointCommand({ VpcId, ServiceName: `com.amazonaws.${region}.s3` }))
+    const about = { GroupName: `listed-${one}`, Description: 'listed', VpcId }
+    const { GroupId } = await ec2.send(new CreateSecurityGroupCommand(about))
+    const rule = { IpProtocol: 'tcp', FromPort: 22, ToPort: 22, PrefixListIds: [{ PrefixListId }] }
+    await ec2.send(new AuthorizeSecurityGroupIngressCommand({ GroupId, IpPermissions: [rule] }))
   }
+  return PrefixListId
 }
 
 async function fillTemplates({ ec2 }: Caller): Promise<string> {
