@@ -49,6 +49,11 @@ test('a user has a path, tags, keys and an end', async () => {
     await iam.send(new sdk.DeleteAccessKeyCommand({ UserName: 'Ann', AccessKeyId }))
   }
 
+  // What `force_destroy` of Terraform looks for.
+  const password = iam.send(new sdk.DeleteLoginProfileCommand({ UserName: 'Ann' }))
+  await expectRefusal(password, 'NoSuchEntityException', 'Login Profile for User Ann')
+  expect((await iam.send(new sdk.ListVirtualMFADevicesCommand({}))).VirtualMFADevices).toEqual([])
+
   await iam.send(new sdk.UpdateUserCommand({ UserName: 'Ann', NewUserName: 'Anna', NewPath: '/' }))
   await iam.send(new sdk.UntagUserCommand({ UserName: 'Anna', TagKeys: ['team'] }))
   expect((await iam.send(new sdk.ListUserTagsCommand({ UserName: 'Anna' }))).Tags).toEqual([])

@@ -1,7 +1,8 @@
 /** The account itself: its alias, and how much of everything it has. */
+import { KilnError } from '../../../lib/errors.ts'
 import { limits } from '../../../lib/limits.ts'
 import type { IamContext, IamHandlers } from '../handler.ts'
-import { shortPage } from '../inputs.ts'
+import { shortPage, userNameOf } from '../inputs.ts'
 
 export const accountHandlers = {
   async CreateAccountAlias(input, { accountId, cloud }) {
@@ -56,6 +57,18 @@ export const accountHandlers = {
     return { MFADevices: await nothingOf(input.UserName, context), IsTruncated: false }
   },
 
+  async ListVirtualMFADevices() {
+    return { VirtualMFADevices: [], IsTruncated: false }
+  },
+
+  async GetLoginProfile(input, context) {
+    throw await noPassword(input.UserName, context)
+  },
+
+  async DeleteLoginProfile(input, context) {
+    throw await noPassword(input.UserName, context)
+  },
+
   async ListSSHPublicKeys(input, context) {
     return { SSHPublicKeys: await nothingOf(input.UserName, context), IsTruncated: false }
   },
@@ -69,4 +82,11 @@ export const accountHandlers = {
 async function nothingOf(name: string | undefined, { accountId, cloud }: IamContext): Promise<[]> {
   if (name !== undefined) await cloud.identity.all.get(accountId, 'user', name)
   return []
+}
+
+/** What to throw; throws NoSuchEntity itself for a user that is not there. */
+async function noPassword(name: string | undefined, context: IamContext): Promise<KilnError> {
+  const { accountId, cloud } = context
+  const user = await cloud.identity.all.get(accountId, 'user', userNameOf(name, context))
+  return new KilnError('NoSuchEntity', `Login Profile for User ${user.name} cannot be found.`)
 }
