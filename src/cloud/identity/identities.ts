@@ -32,7 +32,7 @@ type KindColumns = Pick<
   | 'versionsMade'
 >
 
-export const noColumns: KindColumns = {
+const noColumns: KindColumns = {
   ...{ description: null, trustPolicy: null, maxSessionSeconds: null, permissionsBoundary: null },
   ...{ roleId: null, defaultVersion: null, versionsMade: null },
 }

@@ -1,3 +1,4 @@
+import type { User } from '@aws-sdk/client-iam'
 import type { IamHandlers } from '../handler.ts'
 import {
   iamTime,
@@ -22,9 +23,8 @@ export const userHandlers = {
   async GetUser(input, context) {
     const { accountId, cloud, caller } = context
     if (input.UserName === undefined && caller.kind === 'account') {
-      // The account is as old as anything can be: nobody made it.
-      const root = { UserId: accountId, Arn: caller.arn, CreateDate: iamTime(0), Path: undefined, UserName: undefined }
-      return { User: root as never }
+      // It has no name and no path, and is as old as anything can be: nobody made it.
+      return { User: { UserId: accountId, Arn: caller.arn, CreateDate: iamTime(0) } as User }
     }
     const row = await cloud.identity.all.get(accountId, 'user', userNameOf(input.UserName, context))
     return { User: iamUser(row, (await cloud.identity.all.tagsOf([row])).get(row.id)) }
