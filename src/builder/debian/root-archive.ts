@@ -47,7 +47,7 @@ export async function makeRootArchive(request: RootArchiveRequest): Promise<void
 
 function explained(error: unknown): Error {
   if (!(error instanceof ProgramError)) return error as Error
-  const complaints = error.stderr.split('\n').filter((line) => /^[EW]: /.test(line))
+  const complaints = error.stderr.split('\n').filter((line) => line.startsWith('E: '))
   const said = complaints.slice(0, 5).join(' | ').slice(0, 1000)
   return new Error(`mmdebstrap could not make ${release.title}: ${said || error.message}`, { cause: error })
 }

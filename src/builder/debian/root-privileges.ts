@@ -35,7 +35,7 @@ export async function findRootPrivileges(): Promise<RootPrivileges> {
   return privileges
 }
 
-/** Unpacks an archive of a root file system as its owners' files. */
+/** Unpacks an archive of a root file system as its owners' files, without devices: the kernel makes these, and a namespace may not. */
 export async function unpackRoot(
   archive: string,
   target: string,
@@ -43,7 +43,14 @@ export async function unpackRoot(
   signal?: AbortSignal,
 ): Promise<void> {
   await mkdir(target)
-  const how = ['--xattrs', '--xattrs-include=*', '--numeric-owner', '--same-owner', '--same-permissions']
+  const how = [
+    '--exclude=./dev/*',
+    '--xattrs',
+    '--xattrs-include=*',
+    '--numeric-owner',
+    '--same-owner',
+    '--same-permissions',
+  ]
   const [program, ...words] = privileges.command('tar', ['-x', '-f', archive, '-C', target, ...how])
   await run(program, words, { env: hostEnvironment, timeoutMs, signal })
 }
