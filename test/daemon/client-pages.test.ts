@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest'
 import { knowsEndpointVariable } from '../../src/cli/commands/env.ts'
 import { ProgramError, run } from '../../src/lib/programs.ts'
 import { repositoryRoot } from '../e2e/support/kiln.ts'
+import { packerSections } from '../e2e/support/packer.ts'
 import { blocksOf, runBlocks } from '../support/printed-blocks.ts'
 import { readersEnvironment, useReader } from '../support/reader.ts'
 
@@ -44,6 +45,7 @@ const walks: Readonly<Record<string, [sections: string[], need: Need][]>> = {
 }
 /** Those with tests of their own. */
 const elsewhere: Readonly<Record<string, readonly string[]>> = {
+  packer: packerSections,
   boto3: ['Point it here', 'An image of an instance', 'What it costs'],
   ci: ['Plain shell', 'GitHub Actions', 'GitLab'],
 }
