@@ -143,7 +143,8 @@ export class ElasticAddresses {
     if (!nic) return
     touched.add(nic.vpcId)
     await tx.networks.updateInterface(nic.id, { publicIp: null, allocationId: null, associationId: null })
-    if (nic.instanceId === null) return
+    // Only a primary interface gets one of its own.
+    if (nic.instanceId === null || nic.deviceIndex !== 0) return
     const [instance, subnet] = [await tx.instances.get(nic.instanceId), await tx.networks.subnet(nic.subnetId)]
     if (subnet?.mapPublicIp !== 1 || (instance?.state !== 'running' && instance?.state !== 'pending')) return
     const publicIp = await this.#deps.network.allocatePublicIp(await tx.networks.publicIps())

@@ -151,7 +151,7 @@ export class NetworkInterfaces {
   /** It is `detaching` until the guest has let go. Throws InvalidAttachmentID.NotFound, OperationNotPermitted, IncorrectState. */
   async detach(scope: Scope, attachmentId: string, { force }: { force: boolean }): Promise<void> {
     const { state, operations } = this.#deps
-    await state.transaction(async (tx) => {
+    const isLeaving = await state.transaction(async (tx) => {
       const nic = owned(await tx.networks.attachedAs(attachmentId), scope, () => attachmentNotFound(attachmentId))
       if (nic.deviceIndex === 0) {
         throw new KilnError(
@@ -159,14 +159,26 @@ export class NetworkInterfaces {
           'The network interface at device index 0 cannot be detached (AttachmentId)',
         )
       }
-      if (nic.attachmentState === 'detaching' && !force) {
+      if (nic.attachmentState === 'detaching') {
+        if (force) return nic
         throw new KilnError('IncorrectState', `The attachment '${attachmentId}' is in the 'detaching' state already.`)
       }
       await tx.networks.updateInterface(nic.id, { attachmentState: 'detaching' })
       const input: DetachInterfaceInput = { attachmentId, force }
       await operations.enqueue(tx, { kind: detachInterfaceKind, subjectId: nic.id, ...scope, input })
+      return undefined
     })
+    // The operation of an earlier request, which waits for the guest, then finds the card cut off.
+    if (isLeaving) await this.#cutOff(isLeaving)
     operations.wake()
+  }
+
+  async #cutOff({ instanceId, deviceIndex }: NetworkInterface): Promise<void> {
+    const { locks, machines } = this.#deps
+    await locks.hold(instanceId!, async () => {
+      const isThere = (await machines.inspect(instanceId!)).state !== 'absent'
+      if (isThere) await machines.unplugNic(instanceId!, deviceIndex!, { force: true })
+    })
   }
 
   /** Throws InvalidNetworkInterface.InUse while an instance has it. */

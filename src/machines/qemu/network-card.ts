@@ -32,7 +32,7 @@ export async function plugCard(qmp: QmpConnection, nic: MachineNic): Promise<voi
   const backend = backendOf(nic.index, nic.attachment)
   if (!backend) return
   if (await isPlugged(qmp, nic.index)) {
-    if (!(await wasCutOff(qmp, backend))) return
+    if (!(await wasCutOff(qmp, nic.index))) return
     throw new Error(
       `card ${nic.index} was cut off from this guest by force, and it has not let go of the device since: reboot it`,
     )
@@ -56,6 +56,8 @@ export async function unplugCard(
   { force }: { force: boolean },
 ): Promise<boolean> {
   if (await isPlugged(qmp, index)) {
+    // The guest still has a card, which leads nowhere.
+    if (await wasCutOff(qmp, index)) return true
     await qmp.execute('device_del', { id: cardId(index) }).catch((error) => {
       // The guest was asked before and has not answered yet.
       if (!String(error).includes('already in the process of unplug')) throw error
@@ -72,15 +74,16 @@ async function isPlugged(qmp: QmpConnection, index: number): Promise<boolean> {
   return devices.some(({ name }) => name === cardId(index))
 }
 
-/** Whether nothing carries a card's packets any more: only then can that be made anew. */
-async function wasCutOff(qmp: QmpConnection, backend: Options): Promise<boolean> {
+/** Whether nothing carries a card's packets any more: only then can something of that name be made. */
+async function wasCutOff(qmp: QmpConnection, index: number): Promise<boolean> {
+  const probe = { type: 'user', id: backendId(index), restrict: true }
   try {
-    await qmp.execute('netdev_add', backend)
+    await qmp.execute('netdev_add', probe)
   } catch (error) {
     if (String(error).includes('Duplicate')) return false
     throw error
   }
-  await qmp.execute('netdev_del', { id: backend.id })
+  await qmp.execute('netdev_del', { id: probe.id })
   return true
 }
 
