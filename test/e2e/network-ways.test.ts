@@ -34,7 +34,7 @@ const on = useFleet({ hasInstance: false })
 const everywhere = '0.0.0.0/0'
 /** Of a network for documentation: nobody answers, and what matters is that packets go there. */
 const outside = '198.51.100.9'
-const chatter = `#!/bin/sh\nwhile true; do echo hello | nc -u -w 1 ${outside} 9; sleep 0.2; done &\n`
+const chatter = `#!/bin/sh\nwhile true; do timeout 1 nc ${outside} 9 < /dev/null; sleep 1; done &\n`
 
 /** How many packets have left the VPC so far. */
 async function packetsOut(vpcId: string): Promise<number> {
@@ -128,7 +128,7 @@ test('entries, lists and gateways are followed while guests run', async () => {
   const nat = await send(new CreateNatGatewayCommand({ SubnetId: open, AllocationId }))
   const NatGatewayId = nat.NatGateway!.NatGatewayId!
   await send(new CreateRouteCommand({ RouteTableId: back, DestinationCidrBlock: everywhere, NatGatewayId }))
-  expect(await leaving(VpcId)).toBeGreaterThan(0)
+  await expect.poll(() => leaving(VpcId), { timeout: 60_000 }).toBeGreaterThan(0)
   await send(new DeleteNatGatewayCommand({ NatGatewayId }))
   expect(await leaving(VpcId)).toBe(0)
 
