@@ -14,6 +14,7 @@ import type { CloudDeps, Scope } from './deps.ts'
 import { EbsDefaults } from './encryption/ebs-defaults.ts'
 import { Encryption } from './encryption/encryption.ts'
 import { NamedKeys } from './encryption/named-keys.ts'
+import { Fleets } from './fleets/fleets.ts'
 import { IdentityAccess } from './identity/identity-access.ts'
 import { InstanceProfileAssociations } from './identity/instance-profile-associations.ts'
 import { BundleCopies } from './images/bundle-copies.ts'
@@ -81,6 +82,7 @@ export interface Cloud {
   readonly instances: Instances
   readonly launches: Launches
   readonly spotRequests: SpotRequests
+  readonly fleets: Fleets
   readonly accountSettings: AccountSettings
   readonly rootReplacements: RootReplacements
   readonly snapshots: Snapshots
@@ -267,6 +269,7 @@ export function createCloud(
     rootReplacements: new RootReplacements(deps, runs, { images, snapshots, volumes, encryption }),
     launches,
     spotRequests: new SpotRequests(deps, launches),
+    fleets: new Fleets(deps, { launches, instances }),
     accountSettings,
     snapshots,
     directReads: new DirectReads(deps),

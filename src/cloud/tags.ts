@@ -149,6 +149,11 @@ const taggables: Partial<Record<IdKind, Taggable>> = {
     notFound: (id) =>
       new KilnError('InvalidSpotInstanceRequestID.NotFound', `The spot instance request ID '${id}' does not exist`),
   },
+  fleet: {
+    type: 'fleet',
+    exists: async (state, scope, id) => owned(await state.fleets.get(id), scope),
+    notFound: (id) => new KilnError('InvalidFleetId.NotFound', `The fleet ID '${id}' does not exist`),
+  },
   keyPair: {
     type: 'key-pair',
     exists: async (state, scope, id) =>

@@ -72,12 +72,10 @@ export const catalogue = {
   // Spot instances and fleets
   'InvalidFleetId.Malformed': client,
   'InvalidFleetId.NotFound': client,
-  InvalidSpotFleetRequestConfig: client,
   'InvalidSpotInstanceRequestID.Malformed': client,
   'InvalidSpotInstanceRequestID.NotFound': client,
   MaxSpotInstanceCountExceeded: client,
   SpotMaxPriceTooLow: client,
-  UnfulfillableCapacity: client,
   // Launch templates
   'InvalidLaunchTemplateId.Malformed': client,
   'InvalidLaunchTemplateId.NotFound': client,

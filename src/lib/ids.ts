@@ -38,18 +38,30 @@ export const idPrefixes = {
   bundleTask: 'bun',
   budget: 'budget',
   spotRequest: 'sir',
+  fleet: 'fleet',
 } as const
 
 export type IdKind = keyof typeof idPrefixes
 
 export function newId(kind: IdKind, random: Random): string {
-  return `${idPrefixes[kind]}-${random.bytes(9).toString('hex').slice(0, 17)}`
+  const tail = kind === 'fleet' ? uuid(random) : random.bytes(9).toString('hex').slice(0, 17)
+  return `${idPrefixes[kind]}-${tail}`
 }
+
+/** Fleets are called by one where all else has 17 digits. */
+function uuid(random: Random): string {
+  return random
+    .bytes(16)
+    .toString('hex')
+    .replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+}
+
+const uuidShape = '[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 
 const shapes = new Map<IdKind, RegExp>(
   Object.entries(idPrefixes).map(([kind, prefix]) => [
     kind as IdKind,
-    new RegExp(`^${prefix}-([0-9a-f]{8}|[0-9a-f]{17})$`),
+    new RegExp(`^${prefix}-(${kind === 'fleet' ? uuidShape : '[0-9a-f]{8}|[0-9a-f]{17}'})$`),
   ]),
 )
 

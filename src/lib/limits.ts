@@ -41,6 +41,9 @@ export const limits = {
   publicKeyBytes: 16 * 1024,
   /** Most instances in one RunInstances. */
   instancesPerRequest: 1000,
+  /** Ways to launch an instance in one CreateFleet; fleets of one DeleteFleets. */
+  poolsPerFleet: 300,
+  fleetsPerDeletion: 25,
   /** Default and largest page of a Describe call. */
   pageDefault: 1000,
   pageMin: 5,

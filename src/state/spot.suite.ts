@@ -53,8 +53,8 @@ export function spotTests(state: () => State, instance: (id: string, about: Part
         ['i-1', 0, 0, 't3.nano'],
         ['i-3', 1, 1, 't3.micro'],
       ])
-      await fleets.update('fleet-1', { state: 'deleted' })
-      expect(await fleets.get('fleet-1')).toMatchObject({ state: 'deleted', fulfilled: 2.5 })
+      await fleets.update('fleet-1', { state: 'deleted_terminating' })
+      expect(await fleets.get('fleet-1')).toMatchObject({ state: 'deleted_terminating', fulfilled: 2.5 })
       const found = async (accountId: string, name: string, value: string) =>
         (await fleets.list(region, { accountId, filters: [{ name, values: [value] }] })).items.map(({ id }) => id)
       expect(await found(account, 'activity-status', 'fulfilled')).toEqual(['fleet-1'])

@@ -102,7 +102,7 @@ export async function writeLaunch(
   checkSlots(plan.devices.length, stores[0] ?? [])
   await tx.instanceDisks.insert(stores.flat())
   const typed = (type: string, rows: readonly { id: string }[]) => rows.map(({ id }) => ({ id, type, ...scope }))
-  await tx.tags.insertAll(typed('instance', instances), [...request.instanceTags, ...templateTags(request)])
+  await tx.tags.insertAll(typed('instance', instances), [...request.instanceTags, ...ownTags(request)])
   if (!given) await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
   const newVolumes = disks.map((disk) => disk.volume)
   await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
@@ -127,10 +127,12 @@ async function fulfil(
   throw new KilnError('IncorrectState', `The spot instance request '${requestId}' is not open`)
 }
 
-/** What EC2 itself puts on an instance of a launch template, and by which tools find the template. */
-function templateTags({ template }: LaunchRequest): Tag[] {
-  if (!template) return []
+/** What EC2 itself puts on an instance of a launch template or a fleet, and by which tools find these. */
+function ownTags({ template, fleetId }: LaunchRequest): Tag[] {
+  const tags: Tag[] = fleetId ? [{ key: 'aws:ec2:fleet-id', value: fleetId }] : []
+  if (!template) return tags
   return [
+    ...tags,
     { key: 'aws:ec2launchtemplate:id', value: template.id },
     { key: 'aws:ec2launchtemplate:version', value: String(template.version) },
   ]

@@ -58,6 +58,8 @@ export interface LaunchRequest {
   interfaceTags: readonly Tag[]
   /** Where it was said what is launched. */
   template?: { id: string; version: number }
+  /** The fleet that it belongs to. */
+  fleetId?: string
   /** Spot instances: for each a request is made with it. */
   spot?: SpotTerms
   /** The open request that the one instance fulfils. */

@@ -42,7 +42,7 @@ export interface FleetsTable {
   id: string
   accountId: string
   region: string
-  state: 'active' | 'deleted'
+  state: 'active' | 'deleted_terminating'
   clientToken: string | null
   /** What was asked for, as whoever wrote it reads it. */
   specification: string

@@ -7,6 +7,7 @@ import { dhcpOptionsHandlers } from './dhcp-options.ts'
 import { ebsEncryptionHandlers } from './ebs-encryption.ts'
 import { elasticAddressHandlers } from './elastic-addresses.ts'
 import { fastSnapshotRestoreHandlers } from './fast-snapshot-restores.ts'
+import { fleetHandlers } from './fleets.ts'
 import { imageExportHandlers } from './image-exports.ts'
 import { imageImportHandlers } from './image-imports.ts'
 import { imagePermissionHandlers } from './image-permissions.ts'
@@ -53,6 +54,7 @@ export const ec2Handlers: Ec2Handlers<Cloud> = {
   ...dhcpOptionsHandlers,
   ...ebsEncryptionHandlers,
   ...elasticAddressHandlers,
+  ...fleetHandlers,
   ...imageHandlers,
   ...imageExportHandlers,
   ...imageImportHandlers,

@@ -28,6 +28,7 @@ const malformedCodes = {
   prefixList: 'InvalidPrefixListId.Malformed',
   vpcEndpoint: 'InvalidVpcEndpointId.Malformed',
   launchTemplate: 'InvalidLaunchTemplateId.Malformed',
+  fleet: 'InvalidFleetId.Malformed',
   spotRequest: 'InvalidSpotInstanceRequestID.Malformed',
   // The reference names no code of its own for these.
   replaceRootVolumeTask: 'InvalidParameterValue',
