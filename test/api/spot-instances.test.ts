@@ -20,6 +20,7 @@ import {
   waitUntilSpotInstanceRequestFulfilled,
 } from '@aws-sdk/client-ec2'
 import { beforeAll, expect, test } from 'vitest'
+import { enqueueFulfilment } from '../../src/cloud/spot/fulfil-operation.ts'
 import { systemClock, waitFor } from '../../src/lib/clock.ts'
 import { exactOf } from '../../src/prices/money.ts'
 import { anyRegion, type Price, PriceSheet } from '../../src/prices/sheet.ts'
@@ -186,6 +187,24 @@ test('requests are fulfilled once each, whatever is launched at once, and answer
     'IdempotentParameterMismatch',
     'three',
   )
+})
+
+test('work that is done again, as after a crash, fulfils no request twice', async () => {
+  const { deps, cloud } = served()
+  const { SpotInstanceRequestId: id } = await request()
+  const first = await comesTo(id!, 'active fulfilled')
+  const scope = { accountId: '000000000001', region: 'eu-west-1' }
+  const row = (await deps.state.spotRequests.get(id!))!
+  await deps.state.transaction((tx) => enqueueFulfilment(deps, tx, row))
+  deps.operations.wake()
+  // Whoever was in the middle of its launch is refused by the transaction itself.
+  const late = cloud.launches.launch(scope, { ...JSON.parse(row.launch), spotRequestId: id })
+  await expect(late).rejects.toMatchObject({ code: 'IncorrectState' })
+  await caller.quiet()
+  expect(await told(id!)).toMatchObject({ InstanceId: first.InstanceId, State: 'active' })
+  const Filters = [{ Name: 'spot-instance-request-id', Values: [id!] }]
+  const { Reservations: all } = await caller.ec2.send(new DescribeInstancesCommand({ Filters }))
+  expect(all!.flatMap((one) => one.Instances!.map((each) => each.InstanceId))).toEqual([first.InstanceId])
 })
 
 test('a price that is too low is refused at once by a launch, and waits as a request', async () => {
