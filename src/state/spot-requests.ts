@@ -31,6 +31,7 @@ export const spotRequestFactNames = [
   'network-interface.group-id',
   'network-interface.private-ip-address',
   'network-interface.subnet-id',
+  'spot-price',
 ] as const
 
 export type SpotRequestFacts = { [Name in (typeof spotRequestFactNames)[number]]?: readonly string[] }
@@ -65,7 +66,6 @@ const filters: FilterRules = {
   'launched-availability-zone-id': zoneId('spotRequests.launchedZone'),
   'product-description': { constant: 'Linux/UNIX' },
   'spot-instance-request-id': { column: 'spotRequests.id' },
-  'spot-price': { column: 'spotRequests.maxPrice' },
   state: { column: 'spotRequests.state' },
   'status-code': { column: 'spotRequests.statusCode' },
   'status-message': { column: 'spotRequests.statusMessage' },

@@ -123,6 +123,7 @@ test('a spot instance of RunInstances has a request, says what it is, and cannot
     expect.arrayContaining([first.InstanceId, second!.InstanceId]),
   )
   expect(await byFilter('instance-lifecycle', 'spot')).not.toContain(plain.InstanceId)
+  expect(await found(['spot-price', '0.005200'], ['instance-id', first.InstanceId!])).toEqual([sir])
   await expectRefusal(stop(first.InstanceId!), 'UnsupportedOperation', first.InstanceId!)
   await terminate(first.InstanceId!)
   expect(await comesTo(sir, 'closed instance-terminated-by-user')).toMatchObject({ InstanceId: first.InstanceId })
@@ -321,7 +322,7 @@ test('the spot price is the sheet’s, the same in every zone', async () => {
   const history = async (input: object) =>
     (await caller.ec2.send(new DescribeSpotPriceHistoryCommand(input))).SpotPriceHistory!.length
   const [AvailabilityZone] = zones
-  expect(await history({ InstanceTypes: ['t3.nano'], AvailabilityZone, StartTime: new Date() })).toBe(1)
+  expect(await history({ InstanceTypes: ['t3.nano', 't3.nano'], AvailabilityZone, StartTime: new Date() })).toBe(1)
   expect(await history({ ProductDescriptions: ['Windows'] })).toBe(0)
   expect(await history({ EndTime: new Date('2026-01-30') })).toBe(0)
   await expectRefusal(history({ AvailabilityZone: 'mars-1a' }), 'InvalidParameterValue', 'mars-1a')

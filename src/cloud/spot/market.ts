@@ -24,6 +24,16 @@ export function checkMaxPrice(text: string, parameter: string): void {
   throw new KilnError('InvalidParameterValue', `Invalid value '${text.slice(0, 100)}' for ${parameter}: a price`)
 }
 
+/** What is paid at most for an hour: the on-demand price, where nothing is said. Undefined where none is known. */
+export function mostPaid(
+  prices: PriceSheet,
+  { instanceType, region, maxPrice }: { instanceType: string; region: string; maxPrice: string | null },
+): string | undefined {
+  if (maxPrice !== null) return maxPrice
+  const price = onDemandPriceOf(prices, instanceType, region)?.price
+  return price && priceText(price)
+}
+
 /** Why somebody who pays that much at most gets no instance of the type; null when they do. No maximum is the on-demand price. */
 export function tooLow(
   prices: PriceSheet,

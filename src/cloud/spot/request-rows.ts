@@ -6,6 +6,7 @@ import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { LaunchRequest } from '../instances/launch.ts'
+import { mostPaid } from './market.ts'
 
 /** What is asked for of the market. */
 export interface SpotTerms {
@@ -44,7 +45,7 @@ export const statusOf = (statusCode: keyof typeof messages, nowMs: number): Stat
 
 /** One request for each of the instances, which have them already, or so many that wait. */
 export async function writeSpotRequests(
-  { random, clock }: Pick<CloudDeps, 'random' | 'clock'>,
+  { random, clock, prices }: Pick<CloudDeps, 'random' | 'clock' | 'prices'>,
   tx: Repositories,
   scope: Scope,
   launch: LaunchRequest,
@@ -63,7 +64,8 @@ export async function writeSpotRequests(
       ...statusOf(holder ? 'fulfilled' : 'pending-evaluation', now),
     }),
   )
-  await tx.spotRequests.insert(rows, terms.facts)
+  const price = mostPaid(prices, { ...scope, instanceType: launch.instanceType, maxPrice })
+  await tx.spotRequests.insert(rows, { ...terms.facts, 'spot-price': price === undefined ? [] : [price] })
   const tagged = rows.map(({ id }) => ({ id, type: 'spot-instances-request', ...scope }))
   await tx.tags.insertAll(tagged, terms.tags)
   return rows.map(({ id }) => id)

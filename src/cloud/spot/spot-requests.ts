@@ -8,7 +8,7 @@ import { answeredBefore, createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
 import type { Launches, LaunchRequest } from '../instances/launch.ts'
 import { enqueueFulfilment, fulfilOperation } from './fulfil-operation.ts'
-import { onDemandPriceOf, priceText, spotPriceOf } from './market.ts'
+import { mostPaid, priceText, spotPriceOf } from './market.ts'
 import { type SpotTerms, statusOf, writeSpotRequests } from './request-rows.ts'
 
 export type { SpotRequest, SpotRequestFacts, SpotTerms }
@@ -104,10 +104,8 @@ export class SpotRequests {
 
   /** What the request would pay at most for an hour; undefined where no price is known. */
   maxPriceOf({ maxPrice, launch, region }: SpotRequest): string | undefined {
-    if (maxPrice !== null) return maxPrice
     const { instanceType } = JSON.parse(launch) as LaunchRequest
-    const price = onDemandPriceOf(this.#deps.prices, instanceType, region)?.price
-    return price && priceText(price)
+    return mostPaid(this.#deps.prices, { instanceType, region, maxPrice })
   }
 
   /** Of those types that have one. */

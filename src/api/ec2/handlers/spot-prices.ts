@@ -17,7 +17,7 @@ export const spotPriceHandlers = {
     const page = readPage('DescribeSpotPriceHistory', input, context, { min: 1 })
     const filters = readFilters(input.Filters)
     const zones = zonesAsked(input, context.region)
-    const types = input.InstanceTypes?.length ? input.InstanceTypes : instanceTypes.keys()
+    const types = input.InstanceTypes?.length ? new Set(input.InstanceTypes) : instanceTypes.keys()
     const prices = context.cloud.spotRequests.prices(context.region, types).flatMap(({ instanceType, price, asOf }) =>
       zones.map(
         (zone): SpotPrice => ({
