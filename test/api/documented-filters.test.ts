@@ -17,8 +17,11 @@ beforeAll(async () => {
   await caller.launch()
 })
 
-/** Free addresses are counted when a subnet is told, and no column of its row holds them. */
-const notTaken = new Set(['DescribeSubnets available-ip-address-count'])
+/**
+ * Free addresses are counted when a subnet is told, and no column of its row holds them. Of the fleets that there are,
+ * `DescribeFleets` tells the instances, as on EC2.
+ */
+const notTaken = new Set(['DescribeSubnets available-ip-address-count', 'DescribeFleetInstances instance-type'])
 
 /** What an operation must be told beside its filters. */
 const required: Readonly<Record<string, object>> = { DescribeLaunchTemplateVersions: { Versions: ['$Latest'] } }
