@@ -25,9 +25,9 @@ import * as vpcs from './migrations/0022-vpcs.ts'
 import * as identities from './migrations/0023-identities.ts'
 import * as aclsAndDhcpOptions from './migrations/0024-acls-and-dhcp-options.ts'
 import * as spotRequests from './migrations/0025-spot-requests.ts'
-import * as prefixLists from './migrations/0034-prefix-lists.ts'
-import * as interfacesAndNatGateways from './migrations/0044-interfaces-and-nat-gateways.ts'
-import * as moreInterfaces from './migrations/0054-more-interfaces.ts'
+import * as prefixLists from './migrations/0026-prefix-lists.ts'
+import * as interfacesAndNatGateways from './migrations/0027-interfaces-and-nat-gateways.ts'
+import * as moreInterfaces from './migrations/0028-more-interfaces.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -39,29 +39,29 @@ const migrations: Record<string, Migration> = {
   '0003-made-layers': madeLayers,
   '0004-snapshot-uploads': snapshotUploads,
   '0005-snapshot-features': snapshotFeatures,
-  '0007-buckets': buckets,
   '0006-encryption': encryption,
-  '0009-volume-features': volumeFeatures,
+  '0007-buckets': buckets,
   '0008-transfers': transfers,
+  '0009-volume-features': volumeFeatures,
   '0010-certificates': certificates,
   '0011-instance-store-images': instanceStoreImages,
   '0012-instance-disks': instanceDisks,
   '0013-stored-images': storedImages,
   '0014-bundle-tasks': bundleTasks,
+  '0015-snapshot-charges': snapshotCharges,
   '0016-usage': usage,
   '0017-budgets': budgets,
-  '0020-elastic-addresses': elasticAddresses,
-  '0015-snapshot-charges': snapshotCharges,
   '0018-launch-templates': launchTemplates,
   '0019-account-settings': accountSettings,
+  '0020-elastic-addresses': elasticAddresses,
   '0021-pulled-images': pulledImages,
   '0022-vpcs': vpcs,
   '0023-identities': identities,
   '0024-acls-and-dhcp-options': aclsAndDhcpOptions,
-  '0034-prefix-lists': prefixLists,
-  '0044-interfaces-and-nat-gateways': interfacesAndNatGateways,
   '0025-spot-requests': spotRequests,
-  '0054-more-interfaces': moreInterfaces,
+  '0026-prefix-lists': prefixLists,
+  '0027-interfaces-and-nat-gateways': interfacesAndNatGateways,
+  '0028-more-interfaces': moreInterfaces,
 }
 
 export function openDatabase(dialect: Dialect): Db {
