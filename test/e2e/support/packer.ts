@@ -13,7 +13,7 @@ import {
 } from '@aws-sdk/client-ec2'
 import { afterAll, beforeAll } from 'vitest'
 import { run } from '../../../src/lib/programs.ts'
-import { blocksOf, runBlocks } from '../../support/printed-blocks.ts'
+import { type Block, blocksOf, runBlocks } from '../../support/printed-blocks.ts'
 import { type Stage, useFleet } from './fleet.ts'
 import { kilnProgram } from './kiln.ts'
 
@@ -31,13 +31,12 @@ const hasPacker = await run('packer', ['version']).then(
 export const packer = { isMissing: !hasPacker, note: hasPacker ? '' : ' (skipped: there is no packer; Debian: packer)' }
 
 export interface PackerStage extends Readonly<Stage> {
-  /** Does what that section of the page says; what Packer said. */
-  build(section: (typeof packerSections)[number]): Promise<string>
+  /** Does what that section of the page says, with another builder's settings where some are given; what Packer said. */
+  build(section: (typeof packerSections)[number], settings?: object): Promise<string>
 }
 
-/** A Kiln, a fleet of the templates' account on it, and a folder with the templates. */
-export function usePacker(): PackerStage {
-  const on = useFleet({ hasInstance: false, accountId })
+/** A fleet, that of the templates' account on a Kiln of its own unless given, and a folder with the templates. */
+export function usePacker(on: Readonly<Stage> = useFleet({ hasInstance: false, accountId })): PackerStage {
   let folder: string
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'kiln-packer-'))
@@ -46,12 +45,19 @@ export function usePacker(): PackerStage {
   })
   afterAll(() => rm(folder, { recursive: true, force: true }))
   return Object.assign(on, {
-    async build(section: string) {
+    async build(section: string, settings = {}) {
       // All that Packer keeps, and the sockets of its plugins, lie in the test's folder.
       const env = { ...on.kiln.env, HOME: folder, TMPDIR: folder, CHECKPOINT_DISABLE: '1', PACKER_NO_COLOR: '1' }
-      return runBlocks(await blocksOf('packer', section), { folder, env, url: on.kiln.url, timeoutMs: buildWithinMs })
+      const blocks = (await blocksOf('packer', section)).map((block) => withSettings(block, settings))
+      return runBlocks(blocks, { folder, env, url: on.kiln.url, timeoutMs: buildWithinMs })
     },
   })
+}
+
+function withSettings(block: Block, settings: object): Block {
+  if (!block.file?.endsWith('.json')) return block
+  const { builders, ...rest } = JSON.parse(block.text)
+  return { ...block, text: JSON.stringify({ ...rest, builders: [{ ...builders[0], ...settings }] }) }
 }
 
 /** What the account has in that region: of what Packer needs for a while, and of what it was to make. */
