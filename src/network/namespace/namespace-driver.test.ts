@@ -43,7 +43,13 @@ describe.skipIf(!host.ok)(host.name, () => {
       for (const nic of nics) vpc.guests.push(await TestGuest.join(nic, enter, join(vpc.base, 'guests')))
       await vpc.driver.apply(vpcPlan(nics))
       const leases = await Promise.all(vpc.guests.map((guest) => guest.run('dhcp', guest.nic.mac)))
-      const common = { resolver: null, domain: 'eu-west-1.compute.internal', mtu: 1500, mask: '255.255.240.0' }
+      const common = {
+        resolver: null,
+        ntp: null,
+        domain: 'eu-west-1.compute.internal',
+        mtu: 1500,
+        mask: '255.255.240.0',
+      }
       expect(leases).toEqual([
         { ...common, address: '172.31.0.10', router: '172.31.0.1', hostname: 'ip-172-31-0-10' },
         { ...common, address: '172.31.21.7', router: '172.31.16.1', hostname: 'ip-172-31-21-7' },
