@@ -196,6 +196,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
     timing: defaultTiming,
     enforcesVolumeLimits: options.volumeLimits !== 'off',
     quiescesGuests: options.freezeGuests !== 'off',
+    boundsMemory: machines.kind === 'qemu',
     host: { cpus: availableParallelism(), memoryMib: Math.floor(totalmem() / 1024 ** 2) },
   }
   const built = await buildKilnLinux({ cacheDir: home.cacheDir, onProgress })

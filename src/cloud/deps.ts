@@ -50,7 +50,9 @@ export interface CloudDeps {
   readonly enforcesVolumeLimits: boolean
   /** Whether guests that have an agent are asked to hold still while their disks are frozen. */
   readonly quiescesGuests: boolean
-  /** What this host can give to one guest. */
+  /** Whether all guests together are held to the memory of the host: those of simulated machines take none. */
+  readonly boundsMemory: boolean
+  /** What this host can give to guests. */
   readonly host: { cpus: number; memoryMib: number }
 }
 

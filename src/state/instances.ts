@@ -54,6 +54,17 @@ export class InstanceRepository {
       .execute()
   }
 
+  /** How many of each type are in one of those states, whoever has them. */
+  async countByType(states: readonly InstanceState[]): Promise<{ instanceType: string; count: number }[]> {
+    const rows = await this.#db
+      .selectFrom('instances')
+      .select(['instanceType', (eb) => eb.fn.countAll<number | string>().as('count')])
+      .where('state', 'in', [...states])
+      .groupBy('instanceType')
+      .execute()
+    return rows.map(({ instanceType, count }) => ({ instanceType, count: Number(count) }))
+  }
+
   /** Running instances whose guest has not answered since its start, or was last looked at before that time. */
   dueForCheck(beforeMs: number): Promise<Instance[]> {
     return this.#db

@@ -36,7 +36,8 @@ let VpcId: string
 const send: Caller['ec2']['send'] = ((command: never) => caller.ec2.send(command)) as never
 beforeAll(async () => {
   caller = await callerOf(served(), '000000000001')
-  const [subnet] = (await send(new DescribeSubnetsCommand({}))).Subnets!
+  const Filters = [{ Name: 'cidr-block', Values: ['172.31.0.0/20'] }]
+  const [subnet] = (await send(new DescribeSubnetsCommand({ Filters }))).Subnets!
   SubnetId = subnet!.SubnetId!
   VpcId = subnet!.VpcId!
 })

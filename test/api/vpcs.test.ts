@@ -290,8 +290,8 @@ test('what is not there, or another account’s, is refused by name', async () =
   await expectRefusal(send(new CreateRouteCommand(to)), 'MissingParameter', 'gatewayId')
   await expectRefusal(
     send(new CreateRouteCommand({ ...to, NatGatewayId: 'nat-0123456789abcdef0' })),
-    'UnsupportedOperation',
-    'NatGatewayId',
+    'InvalidNatGatewayID.NotFound',
+    'nat-0123456789abcdef0',
   )
   await expectRefusal(
     send(new ReplaceRouteCommand({ ...to, GatewayId: gateway })),

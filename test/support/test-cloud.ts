@@ -49,6 +49,8 @@ export interface TestCloudOptions {
   /** What processes of the host and files are waited for by, which take their own time; `clock` unless given. */
   hostClock?: Clock
   prices?: PriceSheet
+  /** Guests are held to the 4096 MiB of the test's host, as if they were real. */
+  boundsMemory?: boolean
   /** Puts faults before the block store. */
   wrapBlocks?: (blocks: SnapshotBlocks) => SnapshotBlocks
 }
@@ -119,6 +121,7 @@ export async function openTestCloud(options: TestCloudOptions = {}): Promise<Tes
     timing: { ...defaultTiming, ...timing },
     enforcesVolumeLimits: true,
     quiescesGuests: true,
+    boundsMemory: options.boundsMemory ?? false,
     host: { cpus: 2, memoryMib: 4096 },
   }
   const cloud = createCloud(deps, isLive ? [await seedImage(home, deps, blocks)] : [])

@@ -14,6 +14,7 @@ import type { MachineDriver, Picture } from '../ports.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { type BootInput, bootKind, bootOperation } from './boot-operation.ts'
 import { checkGroupCount } from './group-count.ts'
+import { countOnHost } from './host-capacity.ts'
 import { type InstanceAction, nextState } from './instance-states.ts'
 import { type InstanceView, instanceViews } from './instance-views.ts'
 import type { MachineRuns } from './machine-runs.ts'
@@ -94,6 +95,7 @@ export class Instances {
     }
     return this.#move(scope, ids, 'start', async (tx, instance) => {
       const { network, clock, operations } = this.#deps
+      await countOnHost(this.#deps, tx, instance.instanceType, { least: 1, most: 1 })
       const disks = await tx.volumes.attachmentsOfInstances([instance.id])
       if (!disks.some((disk) => disk.deviceName === instance.rootDeviceName && disk.state !== 'detaching')) {
         throw new KilnError(

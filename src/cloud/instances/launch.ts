@@ -22,6 +22,7 @@ import { checkInitializationRate } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import type { AccountSettings } from './account-settings.ts'
 import { checkGroupCount } from './group-count.ts'
+import { countOnHost } from './host-capacity.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
 import { type LaunchPlan, writeLaunch } from './launch-rows.ts'
 import { launchMetadataOptions, type MetadataWish } from './metadata-options.ts'
@@ -271,10 +272,12 @@ export class Launches {
   }
 
   async #countThatFits(tx: Repositories, subnet: Subnet, request: LaunchRequest): Promise<number> {
+    const { instanceType, minCount: least, maxCount: most } = request
+    const room = await countOnHost(this.#deps, tx, instanceType, { least, most })
     if (request.interfaceId) return 1
     const used = (await tx.networks.usedAddresses([subnet.id])).get(subnet.id) ?? 0
     const free = usableAddresses(subnet.cidr) - used
-    if (free >= request.minCount) return Math.min(free, request.maxCount)
+    if (free >= least) return Math.min(free, room)
     throw new KilnError(
       'InsufficientFreeAddressesInSubnet',
       `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances`,
