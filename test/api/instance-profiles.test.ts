@@ -184,6 +184,8 @@ describe('within an instance', () => {
     const env = {
       ...{ PATH: process.env.PATH, AWS_ENDPOINT_URL: served().url, AWS_DEFAULT_REGION: region, HOME: '/nonexistent' },
       AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.url,
+      // boto3 gives up after a second, in which a busy machine may not have answered.
+      AWS_METADATA_SERVICE_TIMEOUT: '30',
     }
     const answer = JSON.parse(await run('python3', [join(import.meta.dirname, 'instance_role.py')], { env }))
     expect(answer).toEqual({ arn: session(), owners: [account] })

@@ -7,7 +7,7 @@ from botocore.utils import IMDSFetcher, IMDSRegionProvider
 
 session = botocore.session.Session()
 endpoint = os.environ["AWS_EC2_METADATA_SERVICE_ENDPOINT"]
-fetcher = IMDSFetcher(num_attempts=1, config={"ec2_metadata_service_endpoint": endpoint})
+fetcher = IMDSFetcher(timeout=30, num_attempts=1, config={"ec2_metadata_service_endpoint": endpoint})
 answer = fetcher._get_request("latest/meta-data/instance-id", None, token=fetcher._fetch_metadata_token())
 print(
     json.dumps(

@@ -279,6 +279,7 @@ describe('kiln without a home', () => {
     expect(findings.map((finding: { about: string }) => finding.about)).toEqual([
       'Node',
       'programs',
+      'kiln image build',
       'machines',
       'network',
       'ports',
