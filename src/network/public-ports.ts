@@ -2,8 +2,9 @@
  * Which TCP ports of a guest its public address offers on this host.
  *
  * A public address is a loopback address, so its clients are seen as 127.0.0.1: a port is offered when an ingress rule
- * admits that peer (0.0.0.0/0 does), and the border of its subnet lets the client in and the answers out. Every offered port is a listening socket of the daemon; a rule over more than
- * {@link widestListedRange} ports therefore offers only the {@link wellKnownPorts} within it.
+ * admits that peer (0.0.0.0/0 does), and the border of its subnet lets the client in and the answers out. Every offered port
+ * is a listening socket of the daemon; a rule over more than {@link widestListedRange} ports therefore offers only the
+ * {@link wellKnownPorts} within it.
  * UDP is not offered on public addresses: the namespace carries it between guests only.
  */
 import { contains, ipv4Peers, parseCidr } from './addresses.ts'
