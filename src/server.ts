@@ -21,6 +21,7 @@ import { imdsSource } from './api/imds/cloud-source.ts'
 import { createImdsServer } from './api/imds/imds-server.ts'
 import { createKmsService } from './api/kms/service.ts'
 import { createPricingService } from './api/pricing/service.ts'
+import { createQuotasService } from './api/quotas/service.ts'
 import { createS3Service } from './api/s3/service.ts'
 import { createStsService } from './api/sts/service.ts'
 import { createSnapshotBlocks, type LocalSnapshotBlocks, seedRegion } from './blocks/snapshot-blocks.ts'
@@ -245,6 +246,7 @@ async function open(home: Home, lock: HomeLock, options: KilnOptions): Promise<K
           createIamService({ cloud }),
           createKmsService({ cloud }),
           createPricingService({ cloud }),
+          createQuotasService(),
           createS3Service({ cloud, auth: settings, clock }),
           createStsService({ cloud }),
         ],

@@ -4,10 +4,12 @@ import * as ec2 from '@aws-sdk/client-ec2'
 import * as iam from '@aws-sdk/client-iam'
 import * as pricing from '@aws-sdk/client-pricing'
 import * as s3 from '@aws-sdk/client-s3'
+import * as quotas from '@aws-sdk/client-service-quotas'
 import { ebsHandlers } from '../../src/api/ebs/handlers.ts'
 import { ec2Handlers } from '../../src/api/ec2/handlers/index.ts'
 import { iamHandlers } from '../../src/api/iam/handlers/index.ts'
 import { pricingHandlers } from '../../src/api/pricing/handlers.ts'
+import { quotaHandlers } from '../../src/api/quotas/handlers.ts'
 import { s3Handlers } from '../../src/api/s3/service.ts'
 import type { ServedCloud } from './served-cloud.ts'
 
@@ -15,7 +17,7 @@ import type { ServedCloud } from './served-cloud.ts'
 export const account = '000000000001'
 export const region = 'us-east-1'
 
-export type ServiceName = 'ec2' | 's3' | 'ebs' | 'iam' | 'pricing'
+export type ServiceName = 'ec2' | 's3' | 'ebs' | 'iam' | 'pricing' | 'service-quotas'
 
 interface OfficialService {
   exports: object
@@ -37,6 +39,11 @@ export const officialServices: Readonly<Record<ServiceName, OfficialService>> = 
     exports: pricing,
     operations: new Set(Object.keys(pricingHandlers)),
     client: (served) => served.pricing(account),
+  },
+  'service-quotas': {
+    exports: quotas,
+    operations: new Set(Object.keys(quotaHandlers)),
+    client: (served) => served.quotas(account, region),
   },
 }
 

@@ -125,6 +125,9 @@ export function pagedLists({
     'pricing.DescribeServices': single,
     'pricing.GetAttributeValues': { input: { ServiceCode: 'AmazonEC2', AttributeName: 'instanceType' }, pageSize: 3 },
     'pricing.GetProducts': { input: { ServiceCode: 'AmazonEC2' }, pageSize: 50 },
+    'service-quotas.ListAWSDefaultServiceQuotas': { input: { ServiceCode: 'vpc' } },
+    'service-quotas.ListServiceQuotas': { input: { ServiceCode: 'vpc' } },
+    'service-quotas.ListServices': single,
   }
 }
 

@@ -6,6 +6,7 @@ import type { EC2Client, EC2ServiceException } from '@aws-sdk/client-ec2'
 import { IAMClient } from '@aws-sdk/client-iam'
 import { PricingClient } from '@aws-sdk/client-pricing'
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3'
+import { ServiceQuotasClient } from '@aws-sdk/client-service-quotas'
 import { STSClient } from '@aws-sdk/client-sts'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { createCeService } from '../../src/api/ce/service.ts'
@@ -20,6 +21,7 @@ import { createApiServer } from '../../src/api/http/server.ts'
 import { createIamService } from '../../src/api/iam/service.ts'
 import { createKmsService } from '../../src/api/kms/service.ts'
 import { createPricingService } from '../../src/api/pricing/service.ts'
+import { createQuotasService } from '../../src/api/quotas/service.ts'
 import { createS3Service } from '../../src/api/s3/service.ts'
 import { createStsService } from '../../src/api/sts/service.ts'
 import { sdkClient } from '../../src/api/testing/running-server.ts'
@@ -37,6 +39,8 @@ export interface ServedCloud extends TestCloud {
   /** The same account's client of Cost Explorer, and one of the price list. */
   ce(accountId: string): CostExplorerClient
   pricing(accountId: string): PricingClient
+  /** The same account's client of Service Quotas. */
+  quotas(accountId: string, region?: string): ServiceQuotasClient
   /** A new key of the whole account, for a cloud that verifies signatures. */
   accountKey(accountId: string): Promise<Credentials>
   /** Clients of IAM and STS: of an account, or with credentials of their own. */
@@ -81,6 +85,7 @@ export function useServedCloud(options: TestCloudOptions & { auth?: 'open' | 've
         createKmsService({ cloud: testCloud.cloud }),
         createCeService({ cloud: testCloud.cloud }),
         createPricingService({ cloud: testCloud.cloud }),
+        createQuotasService(),
         createStsService({ cloud: testCloud.cloud }),
       ],
       auth,
@@ -126,6 +131,12 @@ export function useServedCloud(options: TestCloudOptions & { auth?: 'open' | 've
       pricing(accountId) {
         const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
         const client = new PricingClient({ endpoint: url, region: 'us-east-1', credentials, maxAttempts: 1 })
+        clients.push(client)
+        return client
+      },
+      quotas(accountId, region = 'eu-west-1') {
+        const credentials = { accessKeyId: accountId, secretAccessKey: 'any' }
+        const client = new ServiceQuotasClient({ endpoint: url, region, credentials, maxAttempts: 1 })
         clients.push(client)
         return client
       },
