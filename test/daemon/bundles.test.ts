@@ -101,7 +101,7 @@ test('what cannot be bundled or opened is told, with what to do', async () => {
   expect(await refusal('image', 'register', 'no-such-bucket/x.manifest.xml')).toContain('InvalidAMIName.Malformed')
   const named = ['--name', 'nothing there']
   expect(await refusal('image', 'register', 'no-such-bucket/x.manifest.xml', ...named)).toContain('HTTP 404')
-  expect(await refusal('cert', 'add', qcow2)).toContain('MalformedCertificate')
+  expect(await refusal('cert', 'add', qcow2)).toContain('parameter CertificateBody is invalid')
   expect(await refusal('bundle', 'instance', `i-${'0'.repeat(17)}`, 'my-bundles')).toContain(
     'InvalidInstanceID.NotFound',
   )

@@ -59,6 +59,7 @@ export function identityLists(accountId: string): Readonly<Record<string, PagedL
     'iam.ListRoleTags': role,
     'iam.ListSigningCertificates': user,
     'iam.ListSSHPublicKeys': { ...user, onePage: 'there are none' },
+    'iam.ListVirtualMFADevices': { onePage: 'there are none' },
     'iam.ListUserPolicies': user,
     'iam.ListUsers': single,
     'iam.ListUserTags': user,

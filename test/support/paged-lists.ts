@@ -77,6 +77,7 @@ export function pagedLists({
     'ec2.DescribeDhcpOptions': {},
     'ec2.DescribeExportImageTasks': single,
     'ec2.DescribeFastSnapshotRestores': single,
+    'ec2.DescribeFleets': { onePage: 'instant fleets are told by their ids alone' },
     'ec2.DescribeIamInstanceProfileAssociations': {},
     'ec2.DescribeImages': { input: { Owners: ['self'] } },
     'ec2.DescribeImportImageTasks': single,

@@ -57,7 +57,7 @@ export const fleetHandlers = {
 
   async DescribeFleets(input, context) {
     const ids = readIds('fleet', input.FleetIds)
-    const page = readPage('DescribeFleets', input, context)
+    const page = readPage('DescribeFleets', input, context, { min: 1 })
     const filters = readFilters(input.Filters)
     // Instant fleets are told to those who name them, and there are no others.
     const { items, next } = await context.cloud.fleets.list(scopeOf(context), { ids: ids ?? [], filters, page })
