@@ -11,7 +11,9 @@ const end = `from cloud import client
 for region in ("us-east-1", "eu-west-1"):
     ec2 = client("ec2", region)
     for image in ec2.describe_images(Owners=["self"])["Images"]:
-        ec2.deregister_image(ImageId=image["ImageId"], DeleteAssociatedSnapshots=True)
+        ec2.deregister_image(ImageId=image["ImageId"])
+        for device in image["BlockDeviceMappings"]:
+            ec2.delete_snapshot(SnapshotId=device["Ebs"]["SnapshotId"])
     assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == []
 `
 
