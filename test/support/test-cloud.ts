@@ -210,6 +210,7 @@ export async function placeInstance(
           id: networkInterfaceId,
           instanceId,
           attachmentId: newId('networkInterfaceAttachment', random),
+          attachmentState: 'attached',
           mac: newMac(random),
           privateIp,
           publicIp: null,
