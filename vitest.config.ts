@@ -5,8 +5,8 @@ const withoutGuests = ['test/{api,crash,daemon,simulation}/**/*.test.ts']
 /** Vitest itself would leave one core free, which is half of a small machine. */
 const maxWorkers = '100%'
 
-// `unit` lives beside the code; its files and those of `api` run on all cores. `e2e` boots guests, each of which keeps a core
-// busy: its files come two at a time, after all others.
+// `unit` lives beside the code; its files and those of `api` run on all cores. `e2e` boots guests, each of which takes a
+// small machine for itself: its files come one at a time, after all others.
 export default defineConfig({
   test: {
     projects: [
@@ -34,8 +34,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 600_000,
-          maxWorkers: 2,
-          sequence: { groupOrder: 1 },
+          fileParallelism: false,
         },
       },
     ],
