@@ -156,7 +156,7 @@ test('an interface goes from one instance to the next, and keeps its addresses a
 
 test('whether an interface goes with its instance is said at the launch, and changed', async () => {
   const [kept] = await caller.launch({ NetworkInterfaces: [{ DeviceIndex: 0, SubnetId, DeleteOnTermination: false }] })
-  const [gone] = await caller.launch()
+  const [gone] = await caller.launch({ SubnetId })
   const [one, other] = [kept, gone].map((instance) => instance!.NetworkInterfaces![0]!)
   expect(one!.Attachment).toMatchObject({ DeleteOnTermination: false })
   const { AttachmentId } = other!.Attachment!
@@ -170,7 +170,7 @@ test('whether an interface goes with its instance is said at the launch, and cha
 })
 
 test('an instance checks source and destination as its primary interface does', async () => {
-  const [instance] = await caller.launch()
+  const [instance] = await caller.launch({ SubnetId })
   const InstanceId = instance.InstanceId!
   const id = instance.NetworkInterfaces![0]!.NetworkInterfaceId!
   await send(new ModifyInstanceAttributeCommand({ InstanceId, SourceDestCheck: { Value: false } }))
@@ -187,7 +187,7 @@ test('an instance checks source and destination as its primary interface does', 
 test('a running instance gets a second interface, keeps it over a stop, and lets go of it', async () => {
   const nic = await make({ Description: 'the second' })
   const id = nic.NetworkInterfaceId!
-  const [instance] = await caller.launch()
+  const [instance] = await caller.launch({ SubnetId })
   const InstanceId = instance.InstanceId!
   const attach = (change = {}) =>
     send(new AttachNetworkInterfaceCommand({ NetworkInterfaceId: id, InstanceId, DeviceIndex: 1, ...change }))
@@ -249,7 +249,7 @@ test('a running instance gets a second interface, keeps it over a stop, and lets
 
 test('what cannot be attached or detached is refused by name', async () => {
   const id = (await make()).NetworkInterfaceId!
-  const [instance] = await caller.launch()
+  const [instance] = await caller.launch({ SubnetId })
   const attach = (change: object) =>
     send(
       new AttachNetworkInterfaceCommand({
@@ -263,7 +263,8 @@ test('what cannot be attached or detached is refused by name', async () => {
     'InvalidInstanceID.NotFound',
     'i-0123456789abcdef0',
   )
-  const [, elsewhere] = (await send(new DescribeSubnetsCommand({}))).Subnets!
+  const Filters = [{ Name: 'cidr-block', Values: ['172.31.16.0/20'] }]
+  const [elsewhere] = (await send(new DescribeSubnetsCommand({ Filters }))).Subnets!
   const far = await make({ SubnetId: elsewhere!.SubnetId })
   const toFar = { NetworkInterfaceId: far.NetworkInterfaceId! }
   await expectRefusal(attach(toFar), 'InvalidParameterCombination', far.NetworkInterfaceId!)
