@@ -9,6 +9,7 @@ import type { ListRequest, Page } from '../../state/listing.ts'
 import { listAsked } from '../asked-ids.ts'
 import type { Buckets } from '../buckets/buckets.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
 import { ownedInstance } from '../instances/owned-instance.ts'
 import { checkPrefix } from './bundle-names.ts'
 import { type BundleParts, BundleRuns, bundleKind, bundleOperation } from './bundle-operation.ts'
@@ -98,8 +99,7 @@ export class BundleTasks {
   /** Calls a task off: what it has written so far goes. Throws `IncorrectState` for one that has ended. */
   async cancel(scope: Scope, id: string): Promise<BundleTask> {
     const { state, clock } = this.#deps
-    const task = await state.bundleTasks.get(id)
-    if (task?.accountId !== scope.accountId || task.region !== scope.region) throw notFound(id)
+    const task = owned(await state.bundleTasks.get(id), scope, () => notFound(id))
     const patch = { state: 'cancelling', updatedAt: clock.now() } as const
     if (!(await state.bundleTasks.move(id, bundlingStates, patch))) {
       const { state: now } = (await state.bundleTasks.get(id)) ?? task

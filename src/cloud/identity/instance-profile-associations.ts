@@ -5,6 +5,8 @@ import type { InstanceProfileAssociation } from '../../state/instance-profile-as
 import type { ListRequest, Page } from '../../state/listing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
+import { ownedInstance } from '../instances/owned-instance.ts'
 import type { InstanceProfiles, ProfileRef, ProfileWish } from './instance-profiles.ts'
 
 export type { InstanceProfileAssociation }
@@ -21,10 +23,7 @@ export class InstanceProfileAssociations {
   /** Throws IncorrectState where the instance has one, or is on its way out. */
   async associate(scope: Scope, instanceId: string, wish: ProfileWish): Promise<InstanceProfileAssociation> {
     return await this.#deps.state.transaction(async (tx) => {
-      const instance = await tx.instances.get(instanceId)
-      if (instance?.accountId !== scope.accountId || instance.region !== scope.region) {
-        throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${instanceId}' does not exist`)
-      }
+      const instance = await ownedInstance(tx, scope, instanceId)
       if (instance.state === 'terminated' || instance.state === 'shutting-down') {
         throw new KilnError('IncorrectState', `The instance '${instanceId}' is ${instance.state}`)
       }
@@ -39,7 +38,7 @@ export class InstanceProfileAssociations {
   /** What was. */
   async disassociate(scope: Scope, id: string): Promise<InstanceProfileAssociation> {
     return await this.#deps.state.transaction(async (tx) => {
-      const row = await owned(tx, scope, id)
+      const row = await ownedAssociation(tx, scope, id)
       await tx.instanceProfileAssociations.remove(id)
       return row
     })
@@ -48,7 +47,7 @@ export class InstanceProfileAssociations {
   /** A new association in place of the old one. */
   async replace(scope: Scope, id: string, wish: ProfileWish): Promise<InstanceProfileAssociation> {
     return await this.#deps.state.transaction(async (tx) => {
-      const row = await owned(tx, scope, id)
+      const row = await ownedAssociation(tx, scope, id)
       const profile = await this.#profiles.forInstance(tx, scope.accountId, wish)
       await tx.instanceProfileAssociations.remove(id)
       return await this.#insert(tx, scope, row.instanceId, profile)
@@ -57,7 +56,7 @@ export class InstanceProfileAssociations {
 
   /** Throws InvalidAssociationID.NotFound for any id that the account has not in this region. */
   async list(scope: Scope, request: Omit<ListRequest, 'accountId'>): Promise<Page<InstanceProfileAssociation>> {
-    for (const id of request.ids ?? []) await owned(this.#deps.state, scope, id)
+    for (const id of request.ids ?? []) await ownedAssociation(this.#deps.state, scope, id)
     return await this.#deps.state.instanceProfileAssociations.list(scope.region, { ...request, ...scope })
   }
 
@@ -85,12 +84,10 @@ export function associationRow(
   }
 }
 
-async function owned(
-  state: Repositories,
-  { accountId, region }: Scope,
-  id: string,
-): Promise<InstanceProfileAssociation> {
-  const row = await state.instanceProfileAssociations.get(id)
-  if (row?.accountId === accountId && row.region === region) return row
-  throw new KilnError('InvalidAssociationID.NotFound', `An invalid association-id of '${id}' was given`)
+async function ownedAssociation(state: Repositories, scope: Scope, id: string): Promise<InstanceProfileAssociation> {
+  return owned(
+    await state.instanceProfileAssociations.get(id),
+    scope,
+    () => new KilnError('InvalidAssociationID.NotFound', `An invalid association-id of '${id}' was given`),
+  )
 }

@@ -71,7 +71,9 @@ export async function writeLaunch(
     ...instanceRow(request, plan, now),
     ...{ ...scope, id: newId('instance', random), reservationId, launchIndex },
   }))
-  const interfaces = instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!, request))
+  const interfaces = given
+    ? []
+    : instances.map((instance, index) => interfaceRow(deps, instance, addresses[index]!, request))
   if (request.spot) {
     const spotIds = await writeSpotRequests(deps, tx, scope, request, request.spot, instances)
     for (const [index, instance] of instances.entries()) instance.spotRequestId = spotIds[index]!
@@ -103,7 +105,7 @@ export async function writeLaunch(
   await tx.instanceDisks.insert(stores.flat())
   const typed = (type: string, rows: readonly { id: string }[]) => rows.map(({ id }) => ({ id, type, ...scope }))
   await tx.tags.insertAll(typed('instance', instances), [...request.instanceTags, ...ownTags(request)])
-  if (!given) await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
+  await tx.tags.insertAll(typed('network-interface', interfaces), request.interfaceTags)
   const newVolumes = disks.map((disk) => disk.volume)
   await tx.tags.insertAll(typed('volume', newVolumes), request.volumeTags)
   for (const volume of newVolumes) await enqueueInitialization(deps, tx, scope, volume)

@@ -2,10 +2,13 @@ import { KilnError } from '../../lib/errors.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
 
 /** The instance, if the account has it in this region. Throws InvalidInstanceID.NotFound. */
 export async function ownedInstance(repositories: Repositories, scope: Scope, id: string): Promise<Instance> {
-  const row = await repositories.instances.get(id)
-  if (row && row.accountId === scope.accountId && row.region === scope.region) return row
-  throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`)
+  return owned(
+    await repositories.instances.get(id),
+    scope,
+    () => new KilnError('InvalidInstanceID.NotFound', `The instance ID '${id}' does not exist`),
+  )
 }

@@ -18,6 +18,7 @@ import type { Tag } from '../../state/tags.ts'
 import { idsWithout } from '../asked-ids.ts'
 import { createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
 import { alreadyExists, checkTemplateName, nameNotFound, notFound, versionNotFound } from './refusals.ts'
 
 export type { LaunchTemplate, LaunchTemplateFacts, LaunchTemplateVersionView }
@@ -213,9 +214,7 @@ async function findTemplate(state: Repositories, scope: Scope, ref: LaunchTempla
     if (named) return named
     throw nameNotFound(ref.name)
   }
-  const template = await state.launchTemplates.get(ref.id)
-  if (template?.accountId === accountId && template.region === region) return template
-  throw notFound(ref.id)
+  return owned(await state.launchTemplates.get(ref.id), scope, () => notFound(ref.id))
 }
 
 async function findVersion(

@@ -11,6 +11,9 @@ import type { NetworkInterface } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
+import { ownedInstance } from '../instances/owned-instance.ts'
+import { allocationNotFound, associationNotFound, interfaceNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
 
 /** An address by what it is called, or by what it is. */
@@ -154,16 +157,9 @@ export class ElasticAddresses {
   async #targetOf(tx: Repositories, scope: Scope, target: AddressTarget): Promise<NetworkInterface> {
     if ('networkInterfaceId' in target) {
       const [nic] = await tx.networks.interfaces([target.networkInterfaceId])
-      if (nic?.accountId === scope.accountId && nic.region === scope.region) return nic
-      throw new KilnError(
-        'InvalidNetworkInterfaceID.NotFound',
-        `The networkInterface ID '${target.networkInterfaceId}' does not exist`,
-      )
+      return owned(nic, scope, () => interfaceNotFound(target.networkInterfaceId))
     }
-    const instance = await tx.instances.get(target.instanceId)
-    if (instance?.accountId !== scope.accountId || instance.region !== scope.region) {
-      throw new KilnError('InvalidInstanceID.NotFound', `The instance ID '${target.instanceId}' does not exist`)
-    }
+    const instance = await ownedInstance(tx, scope, target.instanceId)
     const [nic] = await tx.networks.interfacesOf([instance.id])
     const canHave = instance.state === 'pending' || instance.state === 'running' || instance.state === 'stopped'
     if (nic && (canHave || instance.state === 'stopping')) return nic
@@ -173,16 +169,13 @@ export class ElasticAddresses {
     )
   }
 
-  async #owned(state: Repositories, { accountId, region }: Scope, ref: AddressRef): Promise<ElasticAddress> {
-    const byId = 'allocationId' in ref
-    const row = byId
-      ? await state.elasticAddresses.get(ref.allocationId)
-      : await state.elasticAddresses.at(ref.publicIp)
-    if (row?.accountId === accountId && row.region === region) return row
-    if (byId) {
-      throw new KilnError('InvalidAllocationID.NotFound', `The allocation ID '${ref.allocationId}' does not exist`)
+  async #owned(state: Repositories, scope: Scope, ref: AddressRef): Promise<ElasticAddress> {
+    if ('allocationId' in ref) {
+      const row = await state.elasticAddresses.get(ref.allocationId)
+      return owned(row, scope, () => allocationNotFound(ref.allocationId))
     }
-    throw new KilnError('InvalidAddress.NotFound', `Address '${ref.publicIp}' not found.`)
+    const row = await state.elasticAddresses.at(ref.publicIp)
+    return owned(row, scope, () => new KilnError('InvalidAddress.NotFound', `Address '${ref.publicIp}' not found.`))
   }
 
   /** One after the other: whoever lost an address stops listening there before another begins. */
@@ -193,10 +186,8 @@ export class ElasticAddresses {
 
 async function associated(
   tx: Repositories,
-  { accountId, region }: Scope,
+  scope: Scope,
   { associationId }: { associationId: string },
 ): Promise<ElasticAddress> {
-  const row = await tx.elasticAddresses.associated(associationId)
-  if (row?.accountId === accountId && row.region === region) return row
-  throw new KilnError('InvalidAssociationID.NotFound', `The association ID '${associationId}' does not exist`)
+  return owned(await tx.elasticAddresses.associated(associationId), scope, () => associationNotFound(associationId))
 }

@@ -3,15 +3,14 @@ import { KilnError } from '../../lib/errors.ts'
 import type { SecurityGroup } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
 
 export type GroupRef = { id: string } | { name: string }
 
 /** The group, if the account has it in this region. Throws InvalidGroup.NotFound. */
 export async function findGroup(state: Repositories, scope: Scope, ref: GroupRef): Promise<SecurityGroup> {
   if ('id' in ref) {
-    const row = await state.networks.securityGroup(ref.id)
-    if (row && row.accountId === scope.accountId && row.region === scope.region) return row
-    throw groupNotFound(ref.id)
+    return owned(await state.networks.securityGroup(ref.id), scope, () => groupNotFound(ref.id))
   }
   const vpc = await state.networks.defaultVpc(scope.accountId, scope.region)
   const row = vpc && (await state.networks.securityGroupByName(vpc.id, ref.name))

@@ -12,10 +12,10 @@ import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import { createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import { type ListOf, listExisting, owned } from '../existing.ts'
 import { checkGroupCount } from '../instances/group-count.ts'
 import { ownedInstance } from '../instances/owned-instance.ts'
 import { checkPrivateIp, newMac, pickPrivateIp } from './addresses.ts'
-import { type ListOf, listExisting, owned } from './existing.ts'
 import { findGroup } from './group-lookup.ts'
 import {
   attachInterfaceKind,

@@ -7,7 +7,7 @@ import type { InternetGateway } from '../../state/routing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
-import { type ListOf, listExisting, owned } from './existing.ts'
+import { type ListOf, listExisting, owned } from '../existing.ts'
 import { dependency, internetGatewayNotFound, vpcNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
 

@@ -10,7 +10,7 @@ import type { Route, RouteTable, RouteTableAssociation } from '../../state/routi
 import type { Repositories } from '../../state/state.ts'
 import type { Tag } from '../../state/tags.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
-import { type ListOf, listExisting, owned } from './existing.ts'
+import { type ListOf, listExisting, owned } from '../existing.ts'
 import { associationNotFound, dependency, routeTableNotFound, vpcNotFound } from './not-found.ts'
 import { applyVpc } from './plan.ts'
 import {

@@ -6,8 +6,8 @@ import type { NatGateway } from '../../state/nat-gateways.ts'
 import type { InternetGateway, Route, RouteTable } from '../../state/routing.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { Scope } from '../deps.ts'
+import { owned } from '../existing.ts'
 import { canonicalCidr } from './cidr-blocks.ts'
-import { owned } from './existing.ts'
 import { visibleList } from './prefix-lists.ts'
 
 export type RouteDestination = { cidr: string } | { prefixListId: string }

@@ -12,8 +12,8 @@ import type { Tag } from '../../state/tags.ts'
 import type { VpcEndpoint } from '../../state/vpc-endpoints.ts'
 import { createOnce } from '../client-tokens.ts'
 import type { ClientToken, CloudDeps, Scope } from '../deps.ts'
+import { type ListOf, listExisting, owned } from '../existing.ts'
 import { awsPrefixListId, ensureAwsPrefixLists, serviceName } from './aws-prefix-lists.ts'
-import { type ListOf, listExisting, owned } from './existing.ts'
 import { routeTableNotFound, vpcEndpointNotFound, vpcNotFound } from './not-found.ts'
 
 export interface VpcEndpointView extends VpcEndpoint {

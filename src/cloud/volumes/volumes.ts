@@ -8,6 +8,7 @@ import { idsWithout, listAsked } from '../asked-ids.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
 import type { VolumeEncryption } from '../encryption/encryption.ts'
 import { arnOf } from '../encryption/named-keys.ts'
+import { owned } from '../existing.ts'
 import { isFastRestored } from '../snapshots/fast-restore-operations.ts'
 import { hydrationOf } from './initialization.ts'
 import { layerFileName, VolumeDisks } from './volume-disks.ts'
@@ -93,9 +94,7 @@ export class Volumes {
 
   /** The volume, if the account has it in this region. Throws InvalidVolume.NotFound. */
   async get(scope: Scope, id: string, repositories: Repositories = this.#deps.state): Promise<Volume> {
-    const row = await repositories.volumes.get(id)
-    if (row && row.accountId === scope.accountId && row.region === scope.region) return row
-    throw notFound(id)
+    return owned(await repositories.volumes.get(id), scope, () => notFound(id))
   }
 
   /** The volume, whoever's it is: for whoever runs this Kiln. */

@@ -1,7 +1,7 @@
 /** A Describe operation of what has ids, filters, pages and tags: once for every kind that is listed in this way. */
 import type { Filter as Ec2Filter } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
-import type { ListOf } from '../../../cloud/network/existing.ts'
+import type { ListOf } from '../../../cloud/existing.ts'
 import type { OperationName, RequestContext } from '../handler.ts'
 import { readFilters } from './filters.ts'
 import { type RequestedKind, readIds } from './ids.ts'
