@@ -4,9 +4,10 @@
  */
 import { afterAll, expect, test } from 'vitest'
 import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
-import { leftOfTerraform, openTerraform } from '../support/terraform.ts'
+import { openTerraform } from '../support/terraform.ts'
+import { imagesVariables, leftOfImages, newLoginKey } from '../support/terraform-images.ts'
 
-const terraform = await openTerraform()
+const terraform = await openTerraform('images')
 const { missing } = terraform
 let kiln: RunningKiln | undefined
 afterAll(async () => {
@@ -16,8 +17,13 @@ afterAll(async () => {
 
 test.skipIf(missing)(`apply, no changes, destroy${missing ? ` (skipped: Terraform: ${missing})` : ''}`, async () => {
   kiln = await startKiln()
-  await terraform.apply(kiln.url)
-  await terraform.planNothing()
-  await terraform.destroy()
-  expect(await leftOfTerraform(kiln.url)).toEqual([])
+  const key = await newLoginKey()
+  try {
+    await terraform.apply(await imagesVariables(kiln.url, key))
+    await terraform.planNothing()
+    await terraform.destroy()
+    expect(await leftOfImages(kiln.url)).toEqual([])
+  } finally {
+    await key.remove()
+  }
 })

@@ -2,10 +2,11 @@
 import { afterAll, expect, test } from 'vitest'
 import { presenceOf } from '../../src/cli/leftovers.ts'
 import { homeAt } from '../../src/lib/home.ts'
-import { leftOfTerraform, openTerraform } from '../support/terraform.ts'
+import { openTerraform } from '../support/terraform.ts'
+import { imagesVariables, leftOfImages, newLoginKey } from '../support/terraform-images.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
-const terraform = await openTerraform()
+const terraform = await openTerraform('images')
 const { missing } = terraform
 let kiln: RunningKiln | undefined
 afterAll(async () => {
@@ -13,7 +14,7 @@ afterAll(async () => {
   await terraform.remove()
 })
 
-/** Terraform and two guests share the processors. */
+/** Terraform and three guests share the processors. */
 const timeout = 900_000
 const title = 'apply with a provisioner that logs in, no changes, destroy'
 test.skipIf(missing)(`${title}${missing ? ` (skipped: Terraform: ${missing})` : ''}`, { timeout }, async () => {
@@ -22,10 +23,15 @@ test.skipIf(missing)(`${title}${missing ? ` (skipped: Terraform: ${missing})` : 
     const { processes, namespaces } = presenceOf(homeAt(kiln!.home))
     return { machines: processes.filter(({ command }) => command.includes('qemu-system')).length, namespaces }
   }
-  await terraform.apply(kiln.url, { hasLogin: true })
-  expect(guests().machines).toBe(2)
-  await terraform.planNothing()
-  await terraform.destroy()
-  expect(await leftOfTerraform(kiln.url)).toEqual([])
-  await expect.poll(guests, { timeout: 30_000 }).toEqual({ machines: 0, namespaces: [] })
+  const key = await newLoginKey()
+  try {
+    await terraform.apply({ ...(await imagesVariables(kiln.url, key)), private_key_file: key.privateKeyFile })
+    expect(guests().machines).toBe(3)
+    await terraform.planNothing()
+    await terraform.destroy()
+    expect(await leftOfImages(kiln.url)).toEqual([])
+    await expect.poll(guests, { timeout: 30_000 }).toEqual({ machines: 0, namespaces: [] })
+  } finally {
+    await key.remove()
+  }
 })

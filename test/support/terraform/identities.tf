@@ -1,4 +1,4 @@
-# Users, roles and an instance with a role, as people write them. `terraform-iam.test.ts` applies it, plans again, and destroys it.
+# Users, roles and an instance with a role, as people write them. `test/daemon/terraform-identities.test.ts` applies it, plans again, and destroys it.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
