@@ -9,6 +9,10 @@ const unset: AccountSettings = {
   httpPutResponseHopLimit: null,
   instanceMetadataTags: null,
   serialConsoleAccess: 0,
+  t2Credits: null,
+  t3Credits: null,
+  t3aCredits: null,
+  t4gCredits: null,
 }
 
 export class AccountSettingsRepository {
@@ -24,6 +28,7 @@ export class AccountSettingsRepository {
       .select([
         ...(['httpTokens', 'httpEndpoint', 'httpPutResponseHopLimit', 'instanceMetadataTags'] as const),
         'serialConsoleAccess',
+        ...(['t2Credits', 't3Credits', 't3aCredits', 't4gCredits'] as const),
       ])
       .where('accountId', '=', accountId)
       .where('region', '=', region)

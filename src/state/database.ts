@@ -28,6 +28,7 @@ import * as spotRequests from './migrations/0025-spot-requests.ts'
 import * as prefixLists from './migrations/0026-prefix-lists.ts'
 import * as interfacesAndNatGateways from './migrations/0027-interfaces-and-nat-gateways.ts'
 import * as moreInterfaces from './migrations/0028-more-interfaces.ts'
+import * as cpuCredits from './migrations/0029-cpu-credits.ts'
 import type { Database } from './schema.ts'
 
 /** A connection or a transaction: repositories do not care which. */
@@ -62,6 +63,7 @@ const migrations: Record<string, Migration> = {
   '0026-prefix-lists': prefixLists,
   '0027-interfaces-and-nat-gateways': interfacesAndNatGateways,
   '0028-more-interfaces': moreInterfaces,
+  '0029-cpu-credits': cpuCredits,
 }
 
 export function openDatabase(dialect: Dialect): Db {

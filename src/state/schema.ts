@@ -345,6 +345,8 @@ export interface InstancesTable {
   httpEndpoint: 'enabled' | 'disabled'
   httpPutResponseHopLimit: number
   instanceMetadataTags: 'enabled' | 'disabled'
+  /** Null for a type without credits. */
+  cpuCredits: 'standard' | 'unlimited' | null
   clientToken: string | null
   /** The request that it fulfils; null for an on-demand instance. */
   spotRequestId: string | null

@@ -433,6 +433,7 @@ function instance(id: string, about: Partial<Instance> = {}): Instance {
     httpEndpoint: 'enabled',
     httpPutResponseHopLimit: 1,
     instanceMetadataTags: 'disabled',
+    cpuCredits: null,
     clientToken: null,
     spotRequestId: null,
     launchedAt: 1,

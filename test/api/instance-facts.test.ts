@@ -1,11 +1,15 @@
 /** Small things that clients ask of instances: credits, monitoring, UEFI data, passwords. */
 import {
   DescribeInstanceCreditSpecificationsCommand,
+  GetDefaultCreditSpecificationCommand,
+  GetLaunchTemplateDataCommand,
   GetPasswordDataCommand,
   type Instance,
+  ModifyDefaultCreditSpecificationCommand,
   ModifyInstanceCreditSpecificationCommand,
   MonitorInstancesCommand,
   paginateDescribeInstanceCreditSpecifications,
+  type RunInstancesCommandInput,
   TerminateInstancesCommand,
   UnmonitorInstancesCommand,
 } from '@aws-sdk/client-ec2'
@@ -65,6 +69,34 @@ test('credits are set instance by instance: what cannot be is told for each', as
   ])
 })
 
+test('credits are what a launch says, else what the account set for the family, and can be changed', async () => {
+  const { ec2, launch: launchAll } = await callerOf(served(), '000000000002')
+  const launch = async (about: Partial<RunInstancesCommandInput>) => (await launchAll(about))[0].InstanceId!
+  const creditsOf = async (id: string) => {
+    const answer = await ec2.send(new DescribeInstanceCreditSpecificationsCommand({ InstanceIds: [id] }))
+    return answer.InstanceCreditSpecifications![0]!.CpuCredits
+  }
+  const family = async (InstanceFamily: 't2' | 't3') => {
+    const answer = await ec2.send(new GetDefaultCreditSpecificationCommand({ InstanceFamily }))
+    return answer.InstanceFamilyCreditSpecification
+  }
+  expect(await family('t2')).toEqual({ InstanceFamily: 't2', CpuCredits: 'standard' })
+  expect(await family('t3')).toEqual({ InstanceFamily: 't3', CpuCredits: 'unlimited' })
+  const saving = await launch({ InstanceType: 't3.nano', CreditSpecification: { CpuCredits: 'standard' } })
+  expect(await creditsOf(saving)).toBe('standard')
+  expect(await creditsOf(await launch({ InstanceType: 't2.nano' }))).toBe('standard')
+  await ec2.send(new ModifyDefaultCreditSpecificationCommand({ InstanceFamily: 't2', CpuCredits: 'unlimited' }))
+  expect(await family('t2')).toEqual({ InstanceFamily: 't2', CpuCredits: 'unlimited' })
+  expect(await creditsOf(await launch({ InstanceType: 't2.nano' }))).toBe('unlimited')
+  const InstanceCreditSpecifications = [{ InstanceId: saving, CpuCredits: 'unlimited' }]
+  await ec2.send(new ModifyInstanceCreditSpecificationCommand({ InstanceCreditSpecifications }))
+  expect(await creditsOf(saving)).toBe('unlimited')
+  const { LaunchTemplateData: data } = await ec2.send(new GetLaunchTemplateDataCommand({ InstanceId: saving }))
+  expect(data!.CreditSpecification).toEqual({ CpuCredits: 'unlimited' })
+  const none = launch({ InstanceType: 'm5.large', CreditSpecification: { CpuCredits: 'standard' } })
+  await expectRefusal(none, 'InstanceCreditSpecification.NotSupported', 'm5.large')
+})
+
 test('monitoring is switched for several instances at once', async () => {
   const InstanceIds = burstable.slice(0, 2)
   const states = () => Promise.all(InstanceIds.map(async (id) => (await caller.describe(id)).Monitoring!.State))
@@ -112,11 +144,18 @@ test.each<[operation: string, input: () => object, code: string, named: () => st
     () => "'image-id'",
   ],
   [
-    'ModifyInstanceCreditSpecification',
-    () => ({ InstanceCreditSpecifications: [{ InstanceId: burstable[0], CpuCredits: 'standard' }] }),
-    'UnsupportedOperation',
-    () => 'standard',
+    'ModifyDefaultCreditSpecification',
+    () => ({ InstanceFamily: 't3', CpuCredits: 'x' }),
+    'InvalidCpuCredits',
+    () => 'x',
   ],
+  [
+    'ModifyDefaultCreditSpecification',
+    () => ({ InstanceFamily: 'm5', CpuCredits: 'standard' }),
+    'InvalidParameterValue',
+    () => 'm5',
+  ],
+  ['GetDefaultCreditSpecification', () => ({ InstanceFamily: 'm5' }), 'InvalidParameterValue', () => 'm5'],
   [
     'ModifyInstanceCreditSpecification',
     () => ({ InstanceCreditSpecifications: [{ InstanceId: burstable[0], CpuCredits: 'much' }] }),

@@ -16,6 +16,7 @@ beforeAll(async () => {
   await caller.quiet()
 })
 
+const cards = (...indexes: number[]) => indexes.map((DeviceIndex) => ({ DeviceIndex }))
 const reservation = 'cr-0123456789abcdef0'
 
 test.each<[input: () => object, code: string, named: string]>([
@@ -28,10 +29,37 @@ test.each<[input: () => object, code: string, named: string]>([
     'UnsupportedOperation',
     'SecondaryPrivateIpAddressCount',
   ],
-  [() => ({ NetworkInterfaces: [{ DeviceIndex: 0 }, { DeviceIndex: 1 }] }), 'UnsupportedOperation', 'NetworkInterface'],
+  [() => ({ NetworkInterfaces: [{ DeviceIndex: 0 }, { DeviceIndex: 0 }] }), 'InvalidParameterValue', 'DeviceIndex'],
+  [() => ({ NetworkInterfaces: [{ DeviceIndex: 0 }, { DeviceIndex: 9 }] }), 'InvalidParameterValue', 'DeviceIndex'],
+  [() => ({ NetworkInterfaces: cards(0, 1, 1) }), 'InvalidParameterValue', 'unique device index'],
+  [() => ({ NetworkInterfaces: cards(0, 1, 2, 3, 1) }), 'AttachmentLimitExceeded', '5'],
+  [
+    () => ({ NetworkInterfaces: [{ DeviceIndex: 0, AssociatePublicIpAddress: true }, { DeviceIndex: 1 }] }),
+    'InvalidParameterCombination',
+    'AssociatePublicIpAddress',
+  ],
+  [
+    () => ({ NetworkInterfaces: [...cards(0), { DeviceIndex: 1, PrivateIpAddress: '172.31.0.9' }], MaxCount: 2 }),
+    'InvalidParameterCombination',
+    'PrivateIpAddress',
+  ],
+  [
+    () => ({ NetworkInterfaces: [...cards(0), { DeviceIndex: 1, SubnetId: 'subnet-0123456789abcdef0' }] }),
+    'InvalidSubnetID.NotFound',
+    'subnet-0123456789abcdef0',
+  ],
+  [
+    () => ({ NetworkInterfaces: [...cards(0), { DeviceIndex: 1, Groups: ['sg-0123456789abcdef0'] }] }),
+    'InvalidGroup.NotFound',
+    'sg-0123456789abcdef0',
+  ],
   [() => ({ Ipv6AddressCount: -1 }), 'UnsupportedOperation', 'Ipv6AddressCount'],
   [() => ({ CreditSpecification: { CpuCredits: 'much' } }), 'InvalidCpuCredits', 'CpuCredits'],
-  [() => ({ CreditSpecification: { CpuCredits: 'standard' } }), 'UnsupportedOperation', 'standard'],
+  [
+    () => ({ CreditSpecification: { CpuCredits: 'standard' }, InstanceType: 'm5.large' }),
+    'InstanceCreditSpecification.NotSupported',
+    'm5.large',
+  ],
   [
     () => ({ LaunchTemplate: { LaunchTemplateName: 'nowhere' } }),
     'InvalidLaunchTemplateName.NotFoundException',

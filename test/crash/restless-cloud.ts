@@ -64,13 +64,15 @@ async function launch(imageId: string): Promise<void> {
     ...{ subnetId: null, securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
     interfaceId: null,
     deletesInterface: true,
+    interfaceDescription: '',
+    furtherInterfaces: [],
     ...{
       devices: pick([[], [data], [encryptedRoot]]),
       shutdownBehavior: 'stop',
       disableApiTermination: false,
       disableApiStop: false,
     },
-    ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions },
+    ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions, cpuCredits: null },
     ...{ instanceTags: [], volumeTags: [], interfaceTags: [{ key: 'a', value: 'b' }] },
   })
 }

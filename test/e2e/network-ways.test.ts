@@ -132,27 +132,30 @@ test('entries, lists and gateways are followed while guests run', async () => {
   await send(new DeleteNatGatewayCommand({ NatGatewayId }))
   expect(await leaving(VpcId)).toBe(0)
 
-  // The interface outlives its instance, and the next one is found where the first was.
+  // The interface outlives its instance, and the next one, which begins with two cards, is found where the first was.
   expect(await fleet.ssh(one, 'hostname')).toContain(PrivateIpAddress!.replaceAll('.', '-'))
   await fleet.terminate([one])
-  const [three] = (await fleet.launch({ more: { NetworkInterfaces, SecurityGroupIds: undefined } })) as [string]
-  expect(await fleet.describe(three)).toMatchObject({ PrivateIpAddress, PublicIpAddress: address.PublicIp })
+  const both = [...NetworkInterfaces, { DeviceIndex: 2, SubnetId: open, Groups: [welcoming] }]
+  const [three] = (await fleet.launch({ more: { NetworkInterfaces: both, SecurityGroupIds: undefined } })) as [string]
+  const described = await fleet.describe(three)
+  expect(described).toMatchObject({ PrivateIpAddress, PublicIpAddress: address.PublicIp })
+  const cards = () => fleet.ssh(three, 'cat /sys/class/net/eth*/address').then((text) => text.split('\n'))
+  expect(await cards()).toEqual(described.NetworkInterfaces!.map((nic) => nic.MacAddress))
   expect(await fleet.ssh(three, 'hostname')).toContain(PrivateIpAddress!.replaceAll('.', '-'))
   expect(await greeting(three)).toBe('SSH-')
 
-  // A second card comes to the running guest, and packets come from its address.
+  // Another card comes to the running guest, and packets come from its address.
   const second = (await send(new CreateNetworkInterfaceCommand({ SubnetId: open, Groups: [welcoming] })))
     .NetworkInterface!
   const card = { NetworkInterfaceId: second.NetworkInterfaceId!, InstanceId: three, DeviceIndex: 1 }
   const { AttachmentId } = await send(new AttachNetworkInterfaceCommand(card))
-  const cards = () => fleet.ssh(three, 'cat /sys/class/net/eth*/address').then((text) => text.split('\n'))
   await expect.poll(cards, { timeout: 30_000, interval: 500 }).toContain(second.MacAddress)
   const source = `${second.PrivateIpAddress}/32`
   const change = { PrefixListId, RemoveEntries: entry, AddEntries: [{ Cidr: source }] }
   await send(new ModifyManagedPrefixListCommand(change))
   expect(await greeting(three)).toBe('nothing')
-  const route = `ip route replace ${inTwo}/32 via 10.30.1.1 dev eth1`
-  await fleet.ssh(three, `sudo sh -c 'ip link set eth1 up && ip addr add ${source} dev eth1 && ${route} onlink'`)
+  const route = `ip route replace ${inTwo}/32 via 10.30.1.1 dev eth2`
+  await fleet.ssh(three, `sudo sh -c 'ip link set eth2 up && ip addr add ${source} dev eth2 && ${route} onlink'`)
   expect(await greeting(three)).toBe('SSH-')
   await send(new DetachNetworkInterfaceCommand({ AttachmentId }))
   await expect.poll(cards, { timeout: 30_000, interval: 500 }).not.toContain(second.MacAddress)

@@ -197,8 +197,10 @@ export class LivedAccount {
       ...{ securityGroupIds: [], securityGroupNames: [], privateIp: null, associatePublicIp: null },
       interfaceId: null,
       deletesInterface: true,
+      interfaceDescription: '',
+      furtherInterfaces: [],
       ...{ shutdownBehavior: 'stop', disableApiTermination: false, disableApiStop: false },
-      ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions },
+      ...{ ebsOptimized: false, monitoring: false, metadata: defaultMetadataOptions, cpuCredits: null },
       ...{ instanceTags: [], volumeTags: [{ key: 'of', value: 'launch' }], interfaceTags: [] },
       ...about,
     })

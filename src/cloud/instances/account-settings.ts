@@ -2,9 +2,18 @@
 import { KilnError } from '../../lib/errors.ts'
 import type { AccountSettings as Settings } from '../../state/account-settings.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
+import { type CpuCredits, type CreditFamily, defaultCredits } from './cpu-credits.ts'
 
 /** Null means no preference: the image decides. */
-export type MetadataDefaults = Omit<Settings, 'serialConsoleAccess'>
+export type MetadataDefaults = Pick<
+  Settings,
+  'httpTokens' | 'httpEndpoint' | 'httpPutResponseHopLimit' | 'instanceMetadataTags'
+>
+
+export function metadataDefaults(settings: Settings): MetadataDefaults {
+  const { httpTokens, httpEndpoint, httpPutResponseHopLimit, instanceMetadataTags } = settings
+  return { httpTokens, httpEndpoint, httpPutResponseHopLimit, instanceMetadataTags }
+}
 
 export class AccountSettings {
   readonly #deps: CloudDeps
@@ -13,10 +22,13 @@ export class AccountSettings {
     this.#deps = deps
   }
 
+  get({ accountId, region }: Scope): Promise<Settings> {
+    return this.#deps.state.accountSettings.get(accountId, region)
+  }
+
   /** Source: "Configure instance metadata options for new instances" in the EC2 user guide. */
-  async metadataDefaults({ accountId, region }: Scope): Promise<MetadataDefaults> {
-    const { serialConsoleAccess: _, ...defaults } = await this.#deps.state.accountSettings.get(accountId, region)
-    return defaults
+  async metadataDefaults(scope: Scope): Promise<MetadataDefaults> {
+    return metadataDefaults(await this.get(scope))
   }
 
   /** What `patch` has not stays. Throws InvalidParameterValue for a hop limit that is none. */
@@ -31,11 +43,20 @@ export class AccountSettings {
     if (Object.keys(patch).length > 0) await this.#deps.state.accountSettings.set(accountId, region, patch)
   }
 
-  async serialConsoleAccess({ accountId, region }: Scope): Promise<boolean> {
-    return (await this.#deps.state.accountSettings.get(accountId, region)).serialConsoleAccess === 1
+  async serialConsoleAccess(scope: Scope): Promise<boolean> {
+    return (await this.get(scope)).serialConsoleAccess === 1
   }
 
   async setSerialConsoleAccess({ accountId, region }: Scope, isAllowed: boolean): Promise<void> {
     await this.#deps.state.accountSettings.set(accountId, region, { serialConsoleAccess: isAllowed ? 1 : 0 })
+  }
+
+  async defaultCredits(scope: Scope, family: CreditFamily): Promise<CpuCredits> {
+    return defaultCredits(await this.get(scope), family)
+  }
+
+  /** For instances that are launched from now on. */
+  async setDefaultCredits({ accountId, region }: Scope, family: CreditFamily, credits: CpuCredits): Promise<void> {
+    await this.#deps.state.accountSettings.set(accountId, region, { [`${family}Credits`]: credits })
   }
 }

@@ -24,6 +24,8 @@ import { statusOf, writeSpotRequests } from '../spot/request-rows.ts'
 import { enqueueInitialization } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
+import type { CpuCredits } from './cpu-credits.ts'
+import { type PlannedInterface, writeInterfaces } from './further-interfaces.ts'
 import type { InstanceType } from './instance-types.ts'
 import type { LaunchRequest } from './launch.ts'
 import type { MetadataOptions } from './metadata-options.ts'
@@ -35,7 +37,10 @@ export interface LaunchPlan {
   type: InstanceType
   subnet: Subnet
   groupIds: readonly string[]
+  /** Besides the primary one. */
+  interfaces: readonly PlannedInterface[]
   metadata: MetadataOptions
+  cpuCredits: CpuCredits | null
   /** The root first: slot 0 is what the firmware boots from. */
   devices: readonly Device[]
   /** Blank disks of the instance store. */
@@ -95,6 +100,9 @@ export async function writeLaunch(
   if (request.spotRequestId) await fulfil(deps, tx, request.spotRequestId, instances[0]!)
   if (given) await tx.networks.updateInterface(given.id, attachmentOf(deps, instances[0]!, request))
   else await tx.networks.insertInterfaces(interfaces, plan.groupIds)
+  for (const instance of instances) {
+    interfaces.push(...(await writeInterfaces(deps, tx, scope, instance, plan.interfaces)))
+  }
   const { profile } = plan
   const associations = profile ? instances.map(({ id }) => associationRow(deps, scope, id, profile)) : []
   await tx.instanceProfileAssociations.insert(associations)
@@ -152,11 +160,12 @@ async function pickAddresses(
   { network, random }: CloudDeps,
   tx: Repositories,
   request: LaunchRequest,
-  { count, subnet }: LaunchPlan,
+  { count, subnet, interfaces }: LaunchPlan,
 ): Promise<Addresses[]> {
   const taken = await tx.networks.privateIpsIn(subnet.id)
   const takenPublic = await tx.networks.publicIps()
-  const wantsPublicIp = request.associatePublicIp ?? subnet.mapPublicIp === 1
+  // As on EC2, an instance with several interfaces gets no public address by itself.
+  const wantsPublicIp = interfaces.length === 0 && (request.associatePublicIp ?? subnet.mapPublicIp === 1)
   if (request.privateIp) checkPrivateIp(subnet, request.privateIp, taken)
   const addresses: Addresses[] = []
   for (let index = 0; index < count; index++) {
@@ -193,7 +202,7 @@ type Identity = 'id' | 'accountId' | 'region' | 'reservationId' | 'launchIndex'
 
 function instanceRow(
   request: LaunchRequest,
-  { image, subnet, type, metadata }: LaunchPlan,
+  { image, subnet, type, metadata, cpuCredits }: LaunchPlan,
   now: number,
 ): Omit<Instance, Identity> {
   return {
@@ -224,6 +233,7 @@ function instanceRow(
     disableApiStop: request.disableApiStop ? 1 : 0,
     shutdownBehavior: request.shutdownBehavior,
     ...metadata,
+    cpuCredits,
     clientToken: request.clientToken?.token ?? null,
     spotRequestId: request.spotRequestId ?? null,
     launchedAt: now,
@@ -241,7 +251,8 @@ function interfaceRow(
   const { accountId, region, zone, vpcId, subnetId, createdAt } = instance
   return {
     ...{ accountId, region, zone, vpcId, subnetId, createdAt, privateIp, publicIp },
-    ...{ allocationId: null, associationId: null, kind: 'interface', description: '', sourceDestCheck: 1 },
+    ...{ allocationId: null, associationId: null, kind: 'interface', sourceDestCheck: 1 },
+    description: request.interfaceDescription,
     id: newId('networkInterface', deps.random),
     mac: newMac(deps.random),
     ...attachmentOf(deps, instance, request),

@@ -12,7 +12,7 @@ import type { InstanceProfiles, ProfileWish } from '../identity/instance-profile
 import type { Images, ImageView } from '../images/images.ts'
 import type { InstanceDisks } from '../instance-store/instance-disks.ts'
 import { usableAddresses } from '../network/addresses.ts'
-import { unattachedInterface } from '../network/interfaces.ts'
+import { checkDescription, unattachedInterface } from '../network/interfaces.ts'
 import type { Vpcs } from '../network/vpcs.ts'
 import type { NetworkProbe } from '../ports.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -20,7 +20,9 @@ import { tooLow } from '../spot/market.ts'
 import type { SpotTerms } from '../spot/request-rows.ts'
 import { checkInitializationRate } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
-import type { AccountSettings } from './account-settings.ts'
+import { type AccountSettings, metadataDefaults } from './account-settings.ts'
+import { type CpuCredits, launchCredits } from './cpu-credits.ts'
+import { type InterfaceWish, planInterfaces } from './further-interfaces.ts'
 import { checkGroupCount } from './group-count.ts'
 import { countOnHost } from './host-capacity.ts'
 import { type InstanceType, instanceTypes } from './instance-types.ts'
@@ -47,6 +49,8 @@ export interface LaunchRequest {
   interfaceId: string | null
   /** Whether the primary interface goes with the instance. */
   deletesInterface: boolean
+  interfaceDescription: string
+  furtherInterfaces: readonly InterfaceWish[]
   devices: readonly DeviceWish[]
   shutdownBehavior: 'stop' | 'terminate'
   disableApiTermination: boolean
@@ -54,6 +58,7 @@ export interface LaunchRequest {
   ebsOptimized: boolean
   monitoring: boolean
   metadata: MetadataWish
+  cpuCredits: CpuCredits | null
   instanceTags: readonly Tag[]
   volumeTags: readonly Tag[]
   interfaceTags: readonly Tag[]
@@ -138,8 +143,9 @@ export class Launches {
     const type = checkCounts(request)
     this.#checkPrice(scope, request)
     const image = await this.#images.launchable(scope, request.imageId)
-    const defaults = await this.#accountSettings.metadataDefaults(scope)
-    const metadata = launchMetadataOptions(image, defaults, request.metadata)
+    const settings = await this.#accountSettings.get(scope)
+    const cpuCredits = launchCredits(settings, type.name, request.cpuCredits)
+    const metadata = launchMetadataOptions(image, metadataDefaults(settings), request.metadata)
     if (metadata.instanceMetadataTags === 'enabled') checkMetadataTags(request.instanceTags)
     const merged = await mergeDevices(image.devices, request.devices, (id, isPresent) =>
       isPresent ? this.#snapshots.ofImage(id) : this.#snapshots.get(scope, id),
@@ -163,6 +169,9 @@ export class Launches {
     const ephemeral = merged.filter((device) => device.virtualName !== null)
     checkRates(request.devices, ordered)
     const subnet = await this.#subnetOf(scope, request)
+    checkDescription(request.interfaceDescription)
+    const primary = { wishes: request.furtherInterfaces, primary: subnet, maxCount: request.maxCount }
+    const interfaces = await planInterfaces(this.#deps, scope, primary)
     const groupIds = request.interfaceId ? [] : await this.#groupsOf(scope, request, subnet.vpcId)
     if (request.keyName !== null && !(await state.keyPairs.named(scope.accountId, scope.region, request.keyName))) {
       throw new KilnError('InvalidKeyPair.NotFound', `The key pair '${request.keyName}' does not exist`)
@@ -170,19 +179,23 @@ export class Launches {
     const probe = await this.#probeNetwork()
     if (!probe.ok) throw new KilnError('Unavailable', `No instance can be launched on this host: ${probe.detail}`)
     const keyIds = await this.#keysOf(scope, ordered, request.devices)
-    return { request, plan: { image, type, subnet, groupIds, metadata, devices: ordered, ephemeral, keyIds } }
+    return {
+      request,
+      plan: { image, type, subnet, groupIds, interfaces, metadata, cpuCredits, devices: ordered, ephemeral, keyIds },
+    }
   }
 
   /** Addresses of subnets are given out by one launch at a time. */
   async whileWriting<T>(launches: readonly PlannedLaunch[], work: () => Promise<T>): Promise<T> {
-    const subnetIds = [...new Set(launches.map(({ plan }) => plan.subnet.id))].sort()
+    const subnets = launches.flatMap(({ plan }) => [plan.subnet, ...plan.interfaces.map((nic) => nic.subnet)])
+    const subnetIds = [...new Set(subnets.map(({ id }) => id))].sort()
     const held = subnetIds.reduceRight((inner, id) => () => this.#deps.locks.hold(`subnet:${id}`, inner), work)
     return held()
   }
 
   /** The ids of the new instances. Whoever calls this wakes the operations when the transaction is done. */
   async write(tx: Repositories, scope: Scope, { request, plan }: PlannedLaunch): Promise<string[]> {
-    const count = await this.#countThatFits(tx, plan.subnet, request)
+    const count = await this.#countThatFits(tx, request, plan)
     const rooms = { volumes: this.#volumes, encryption: this.#encryption, instanceDisks: this.#instanceDisks }
     const { profile: wish } = request
     const profile = wish && (await this.#instanceProfiles.forInstance(tx, scope.accountId, wish))
@@ -271,17 +284,28 @@ export class Launches {
     return [...new Set(found)]
   }
 
-  async #countThatFits(tx: Repositories, subnet: Subnet, request: LaunchRequest): Promise<number> {
+  async #countThatFits(
+    tx: Repositories,
+    request: LaunchRequest,
+    { subnet, interfaces }: PlannedLaunch['plan'],
+  ): Promise<number> {
     const { instanceType, minCount: least, maxCount: most } = request
-    const room = await countOnHost(this.#deps, tx, instanceType, { least, most })
-    if (request.interfaceId) return 1
-    const used = (await tx.networks.usedAddresses([subnet.id])).get(subnet.id) ?? 0
-    const free = usableAddresses(subnet.cidr) - used
-    if (free >= least) return Math.min(free, room)
-    throw new KilnError(
-      'InsufficientFreeAddressesInSubnet',
-      `There are not enough free addresses in subnet '${subnet.id}' to satisfy the requested number of instances`,
-    )
+    let count = await countOnHost(this.#deps, tx, instanceType, { least, most })
+    const further = interfaces.filter(({ wish }) => !wish.interfaceId).map((nic) => nic.subnet)
+    const asked = request.interfaceId ? further : [subnet, ...further]
+    for (const one of new Map(asked.map((each) => [each.id, each])).values()) {
+      const used = (await tx.networks.usedAddresses([one.id])).get(one.id) ?? 0
+      const perInstance = asked.filter(({ id }) => id === one.id).length
+      const served = Math.floor((usableAddresses(one.cidr) - used) / perInstance)
+      if (served < least) {
+        throw new KilnError(
+          'InsufficientFreeAddressesInSubnet',
+          `There are not enough free addresses in subnet '${one.id}' to satisfy the requested number of instances`,
+        )
+      }
+      count = Math.min(count, served)
+    }
+    return count
   }
 }
 

@@ -242,6 +242,11 @@ function checkPlaces(
       `Interface count ${present.length + 1} exceeds the limit of an instance: ${limits.interfacesPerInstance}`,
     )
   }
+  checkCardIndex(deviceIndex)
+}
+
+/** Of a further interface. Throws InvalidParameterValue. */
+export function checkCardIndex(deviceIndex: number): void {
   if (deviceIndex > 0 && deviceIndex < limits.interfacesPerInstance) return
   throw new KilnError(
     'InvalidParameterValue',
@@ -252,13 +257,19 @@ function checkPlaces(
 const attachmentNotFound = (id: string) =>
   new KilnError('InvalidAttachmentID.NotFound', `The attachment ID '${id}' does not exist`)
 
-function checkDescription(description: string): void {
+/** Throws InvalidParameterValue for one that is too long. */
+export function checkDescription(description: string): void {
   if (description.length <= descriptionMax) return
   throw new KilnError('InvalidParameterValue', `The Description is longer than ${descriptionMax} characters`)
 }
 
 /** The groups, or the default one. Throws InvalidGroup.NotFound, InvalidParameterValue for one of another VPC. */
-async function groupsIn(tx: Repositories, scope: Scope, vpcId: string, ids: readonly string[]): Promise<string[]> {
+export async function groupsIn(
+  tx: Repositories,
+  scope: Scope,
+  vpcId: string,
+  ids: readonly string[],
+): Promise<string[]> {
   if (ids.length === 0) return [(await tx.networks.securityGroupByName(vpcId, 'default'))!.id]
   for (const id of ids) {
     if ((await findGroup(tx, scope, { id })).vpcId === vpcId) continue

@@ -10,6 +10,10 @@ export interface AccountSettingsTable {
   httpPutResponseHopLimit: number | null
   instanceMetadataTags: 'enabled' | 'disabled' | null
   serialConsoleAccess: Flag
+  t2Credits: 'standard' | 'unlimited' | null
+  t3Credits: 'standard' | 'unlimited' | null
+  t3aCredits: 'standard' | 'unlimited' | null
+  t4gCredits: 'standard' | 'unlimited' | null
 }
 
 export interface AccountSettingsTables {

@@ -1,13 +1,21 @@
-/** CPU credits of burstable instances. Machines are never throttled, which is what `unlimited` says. */
+/** CPU credits of burstable instances: kept and told, see `cpu-credits.ts`. */
 import type { UnsuccessfulInstanceCreditSpecificationItem } from '@aws-sdk/client-ec2'
 import type { Cloud } from '../../../cloud/cloud.ts'
-import { instanceTypes } from '../../../cloud/instances/instance-types.ts'
+import {
+  burstableTypes,
+  type CpuCredits,
+  type CreditFamily,
+  checkBurstable,
+  creditFamilies,
+  creditsOf,
+} from '../../../cloud/instances/cpu-credits.ts'
 import { isKilnError, KilnError } from '../../../lib/errors.ts'
+import { clipped } from '../codec/form.ts'
 import type { Ec2Handlers, RequestContext } from '../handler.ts'
 import { readClientToken } from '../shared/client-tokens.ts'
 import { readFilters } from '../shared/filters.ts'
 import { readId, readIds } from '../shared/ids.ts'
-import { checkCredits } from '../shared/launch-request.ts'
+import { readCredits } from '../shared/launch-request.ts'
 import { nextTokenOf, readPage } from '../shared/pagination.ts'
 import { scopeOf } from '../shared/scope.ts'
 
@@ -21,54 +29,71 @@ export const instanceCreditHandlers = {
     if (unknown) throw new KilnError('InvalidParameterValue', `The filter '${unknown.name}' is invalid`)
     const page = await context.cloud.instances.list(scope, {
       ids,
-      filters: [...filters, { name: 'instance-type', values: burstable }],
+      filters: [...filters, { name: 'instance-type', values: burstableTypes }],
       page: readPage('DescribeInstanceCreditSpecifications', input, scope, {
         ids: { parameter: 'InstanceIds', given: ids },
       }),
     })
     return {
-      InstanceCreditSpecifications: page.items.map(({ id }) => ({ InstanceId: id, CpuCredits: 'unlimited' })),
+      InstanceCreditSpecifications: page.items.map((instance) => ({
+        InstanceId: instance.id,
+        CpuCredits: creditsOf(instance),
+      })),
       NextToken: nextTokenOf('DescribeInstanceCreditSpecifications', scope, page.next),
     }
   },
 
   async ModifyInstanceCreditSpecification(input, context) {
     readClientToken(input)
-    const asked = input.InstanceCreditSpecifications!
-    for (const { CpuCredits: credits } of asked) {
-      checkCredits({ CpuCredits: credits }, 'InstanceCreditSpecification.CpuCredits')
-    }
+    const asked = input.InstanceCreditSpecifications!.map(({ InstanceId, CpuCredits: credits }) => ({
+      InstanceId,
+      credits: readCredits(credits, 'InstanceCreditSpecification.CpuCredits'),
+    }))
     const changed: { InstanceId: string | undefined }[] = []
     const refused: UnsuccessfulInstanceCreditSpecificationItem[] = []
-    for (const { InstanceId } of asked) {
-      const problem = await problemOf(InstanceId, context)
+    for (const { InstanceId, credits } of asked) {
+      const problem = await problemOfSetting(InstanceId, credits, context)
       if (problem) refused.push({ InstanceId, Error: problem })
       else changed.push({ InstanceId })
     }
     return { SuccessfulInstanceCreditSpecifications: changed, UnsuccessfulInstanceCreditSpecifications: refused }
   },
-} satisfies Ec2Handlers<Pick<Cloud, 'instances'>>
 
-const burstable = [...instanceTypes.values()].filter((type) => type.burstable).map((type) => type.name)
+  async GetDefaultCreditSpecification(input, context) {
+    const family = readFamily(input.InstanceFamily)
+    const credits = await context.cloud.accountSettings.defaultCredits(scopeOf(context), family)
+    return { InstanceFamilyCreditSpecification: { InstanceFamily: family, CpuCredits: credits } }
+  },
 
-function checkBurstable({ id, instanceType }: { id: string; instanceType: string }): void {
-  if (burstable.includes(instanceType)) return
+  async ModifyDefaultCreditSpecification(input, context) {
+    const family = readFamily(input.InstanceFamily)
+    const credits = readCredits(input.CpuCredits, 'CpuCredits')
+    await context.cloud.accountSettings.setDefaultCredits(scopeOf(context), family, credits)
+    return { InstanceFamilyCreditSpecification: { InstanceFamily: family, CpuCredits: credits } }
+  },
+} satisfies Ec2Handlers<Pick<Cloud, 'instances' | 'accountSettings'>>
+
+function readFamily(family: string | undefined): CreditFamily {
+  const known = creditFamilies.find((name) => name === family)
+  if (known) return known
   throw new KilnError(
-    'InstanceCreditSpecification.NotSupported',
-    `The instance '${id}' has the type ${instanceType}, which has no CPU credits (InstanceId)`,
+    'InvalidParameterValue',
+    `The instance family '${clipped(family ?? '')}' has no CPU credits (InstanceFamily): ${creditFamilies.join(', ')} have`,
   )
 }
 
-/** Told for each instance, where other operations refuse the request. */
-async function problemOf(
+/** Sets it, or says what is against it: told for each instance, where other operations refuse the request. */
+async function problemOfSetting(
   instanceId: string | undefined,
+  cpuCredits: CpuCredits,
   context: RequestContext<Pick<Cloud, 'instances'>>,
 ): Promise<UnsuccessfulInstanceCreditSpecificationItem['Error']> {
+  const scope = scopeOf(context)
   try {
-    const instance = await context.cloud.instances.get(scopeOf(context), readId('instance', instanceId ?? ''))
+    const instance = await context.cloud.instances.get(scope, readId('instance', instanceId ?? ''))
     checkBurstable(instance)
-    if (instance.state !== 'terminated' && instance.state !== 'shutting-down') return undefined
-    return { Code: 'IncorrectInstanceState', Message: `The instance '${instance.id}' is ${instance.state}` }
+    await context.cloud.instances.modify(scope, instance.id, { cpuCredits })
+    return undefined
   } catch (error) {
     if (!isKilnError(error)) throw error
     return {

@@ -32,10 +32,11 @@ export function instanceTemplateData(
       Ebs: ec2Ebs(volumes.get(attachment.volumeId), attachment.deleteOnTermination === 1),
     })),
     NetworkInterfaces: view.interfaces.map((nic) => ({
-      DeviceIndex: 0,
+      DeviceIndex: nic.deviceIndex!,
       SubnetId: nic.subnetId,
       Groups: nic.groups.map((group) => group.id),
-      AssociatePublicIpAddress: nic.publicIp !== null,
+      // Taken of an instance with one interface only.
+      AssociatePublicIpAddress: view.interfaces.length === 1 ? nic.publicIp !== null : undefined,
       DeleteOnTermination: nic.deleteOnTermination === 1,
     })),
     MetadataOptions: {
@@ -44,6 +45,7 @@ export function instanceTemplateData(
       HttpPutResponseHopLimit: view.httpPutResponseHopLimit,
       InstanceMetadataTags: view.instanceMetadataTags,
     },
+    CreditSpecification: view.cpuCredits ? { CpuCredits: view.cpuCredits } : undefined,
     TagSpecifications: own.length > 0 ? [{ ResourceType: 'instance', Tags: ec2Tags(own) }] : undefined,
   }
 }

@@ -1,10 +1,7 @@
 /** RunInstances as a request brings it. */
-import type {
-  IamInstanceProfileSpecification,
-  InstanceNetworkInterfaceSpecification,
-  RunInstancesRequest,
-} from '@aws-sdk/client-ec2'
+import type { IamInstanceProfileSpecification, RunInstancesRequest } from '@aws-sdk/client-ec2'
 import type { ProfileWish } from '../../../cloud/identity/instance-profiles.ts'
+import type { CpuCredits } from '../../../cloud/instances/cpu-credits.ts'
 import { defaultInstanceType } from '../../../cloud/instances/instance-types.ts'
 import type { LaunchRequest } from '../../../cloud/instances/launch.ts'
 import { KilnError } from '../../../lib/errors.ts'
@@ -12,6 +9,7 @@ import { limits } from '../../../lib/limits.ts'
 import { clipped } from '../codec/form.ts'
 import { readDevices } from './block-device-mappings.ts'
 import { readId } from './ids.ts'
+import { deletesInterface, readInterfaces } from './launch-interfaces.ts'
 import { readMarketOptions } from './spot-terms.ts'
 import { readTagSpecifications } from './tag-specifications.ts'
 import { refuseGiven } from './unsupported.ts'
@@ -22,11 +20,10 @@ export const launchTagTypes = ['instance', 'volume', 'network-interface', 'spot-
 /** Of a request without a launch template: what the template says is in it already. */
 export function readLaunch(input: RunInstancesRequest): LaunchRequest {
   refuseUnsupported(input)
-  if (input.CreditSpecification) checkCredits(input.CreditSpecification, 'CreditSpecification.CpuCredits')
   checkGroupNames(input)
   if (!input.ImageId) throw new KilnError('MissingParameter', 'The request must contain the parameter ImageId')
   const tags = readTagSpecifications(input.TagSpecifications, launchTagTypes)
-  const nic = primaryInterface(input)
+  const { primary: nic, further } = readInterfaces(input)
   const spot = readMarketOptions(input, tags['spot-instances-request'])
   return {
     ...(spot && { spot }),
@@ -44,8 +41,9 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
     privateIp: nic?.PrivateIpAddress ?? input.PrivateIpAddress ?? null,
     associatePublicIp: nic?.AssociatePublicIpAddress ?? null,
     interfaceId: nic?.NetworkInterfaceId ? readId('networkInterface', nic.NetworkInterfaceId) : null,
-    // As on EC2, one that was there before the instance outlives it.
-    deletesInterface: nic?.DeleteOnTermination ?? !nic?.NetworkInterfaceId,
+    deletesInterface: deletesInterface(nic),
+    interfaceDescription: nic?.Description ?? '',
+    furtherInterfaces: further,
     devices: readDevices(input.BlockDeviceMappings, { forLaunch: true }),
     shutdownBehavior: input.InstanceInitiatedShutdownBehavior ?? 'stop',
     disableApiTermination: input.DisableApiTermination ?? false,
@@ -58,6 +56,9 @@ export function readLaunch(input: RunInstancesRequest): LaunchRequest {
       httpPutResponseHopLimit: input.MetadataOptions?.HttpPutResponseHopLimit,
       instanceMetadataTags: input.MetadataOptions?.InstanceMetadataTags,
     },
+    cpuCredits: input.CreditSpecification
+      ? readCredits(input.CreditSpecification.CpuCredits, 'CreditSpecification.CpuCredits')
+      : null,
     instanceTags: tags.instance,
     volumeTags: tags.volume,
     interfaceTags: tags['network-interface'],
@@ -105,13 +106,10 @@ export function readProfile(profile: IamInstanceProfileSpecification | undefined
   return arn || name ? { ...(arn && { arn }), ...(name && { name }) } : null
 }
 
-/** Machines are never throttled, which is what `unlimited` says. Source: CreditSpecificationRequest. */
-export function checkCredits({ CpuCredits: credits }: { CpuCredits?: string | undefined }, parameter: string): void {
-  if (credits === 'unlimited') return
+/** Source: CreditSpecificationRequest. */
+export function readCredits(credits: string | undefined, parameter: string): CpuCredits {
+  if (credits === 'standard' || credits === 'unlimited') return credits
   if (!credits) throw new KilnError('MissingParameter', `The request must contain the parameter ${parameter}`)
-  if (credits === 'standard') {
-    throw new KilnError('UnsupportedOperation', `${parameter} standard is not supported yet: unlimited is`)
-  }
   throw new KilnError(
     'InvalidCpuCredits',
     `Value (${clipped(credits)}) for parameter ${parameter} is invalid. Expected one of: standard, unlimited.`,
@@ -124,62 +122,6 @@ function checkGroupNames({ SecurityGroups: names, SubnetId: subnet }: RunInstanc
   throw new KilnError(
     'InvalidParameterCombination',
     'The parameter groupName (SecurityGroup) cannot be used with the parameter subnet (SubnetId)',
-  )
-}
-
-/** One new interface, described inline as Terraform and the console do; what it says replaces the flat parameters. */
-function primaryInterface(input: RunInstancesRequest): InstanceNetworkInterfaceSpecification | undefined {
-  const interfaces = input.NetworkInterfaces ?? []
-  if (interfaces.length === 0) return undefined
-  const [nic] = interfaces
-  if (interfaces.length === 1 && (nic?.DeviceIndex ?? 0) !== 0) {
-    throw new KilnError(
-      'InvalidParameterValue',
-      `Value (${nic?.DeviceIndex}) for parameter NetworkInterface.1.DeviceIndex is invalid. The primary interface has index 0.`,
-    )
-  }
-  if (interfaces.length > 1) {
-    throw new KilnError(
-      'UnsupportedOperation',
-      'More than one network interface (NetworkInterface) is not supported yet',
-    )
-  }
-  refuseGiven({
-    'NetworkInterface.PrivateIpAddresses': nic?.PrivateIpAddresses,
-    'NetworkInterface.SecondaryPrivateIpAddressCount': (nic?.SecondaryPrivateIpAddressCount ?? 0) !== 0,
-    'NetworkInterface.Ipv6Addresses': nic?.Ipv6Addresses,
-    'NetworkInterface.Ipv6AddressCount': (nic?.Ipv6AddressCount ?? 0) !== 0,
-    'NetworkInterface.Ipv4Prefix': nic?.Ipv4Prefixes,
-    'NetworkInterface.Ipv4PrefixCount': (nic?.Ipv4PrefixCount ?? 0) !== 0,
-    'NetworkInterface.Ipv6Prefix': nic?.Ipv6Prefixes,
-    'NetworkInterface.Ipv6PrefixCount': (nic?.Ipv6PrefixCount ?? 0) !== 0,
-    'NetworkInterface.PrimaryIpv6': nic?.PrimaryIpv6,
-    'NetworkInterface.AssociateCarrierIpAddress': nic?.AssociateCarrierIpAddress,
-    'NetworkInterface.EnaSrdSpecification': nic?.EnaSrdSpecification,
-    'NetworkInterface.ConnectionTrackingSpecification': nic?.ConnectionTrackingSpecification,
-    'NetworkInterface.EnaQueueCount': nic?.EnaQueueCount,
-    'NetworkInterface.InterfaceType': (nic?.InterfaceType ?? 'interface') !== 'interface',
-    'NetworkInterface.NetworkCardIndex': (nic?.NetworkCardIndex ?? 0) !== 0,
-  })
-  if (nic?.NetworkInterfaceId) refuseBeside(nic)
-  if (input.SubnetId || input.PrivateIpAddress || input.SecurityGroupIds?.length || input.SecurityGroups?.length) {
-    throw new KilnError(
-      'InvalidParameterCombination',
-      'Network interfaces (NetworkInterface) and an instance-level subnet ID, address or security groups may not be specified on the same request',
-    )
-  }
-  return nic
-}
-
-/** An interface that is there has a subnet, groups and an address already. */
-function refuseBeside(nic: InstanceNetworkInterfaceSpecification): void {
-  const { SubnetId, PrivateIpAddress, Groups, AssociatePublicIpAddress, Description } = nic
-  const given = { SubnetId, PrivateIpAddress, Groups, AssociatePublicIpAddress, Description }
-  const name = Object.entries(given).find(([, value]) => value !== undefined && value !== '')?.[0]
-  if (!name) return
-  throw new KilnError(
-    'InvalidParameterCombination',
-    `The parameter NetworkInterface.1.${name} may not be used in combination with NetworkInterfaceId`,
   )
 }
 

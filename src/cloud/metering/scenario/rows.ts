@@ -28,7 +28,7 @@ export function instanceRow(
     ...{ bootMode: null, platformDetails: 'Linux/UNIX', enaSupport: 1, ebsOptimized: 0, monitoring: 0 },
     ...{ disableApiTermination: 0, disableApiStop: 0, shutdownBehavior: 'stop' },
     ...{ httpTokens: 'optional', httpEndpoint: 'enabled', httpPutResponseHopLimit: 1 },
-    ...{ instanceMetadataTags: 'disabled', clientToken: null, spotRequestId: null },
+    ...{ instanceMetadataTags: 'disabled', cpuCredits: null, clientToken: null, spotRequestId: null },
     ...{ launchedAt: nowMs, createdAt: nowMs, terminatedAt: null },
   }
 }
