@@ -5,7 +5,7 @@
 import { afterAll, expect, test } from 'vitest'
 import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
 import { openTerraform } from '../support/terraform.ts'
-import { imagesVariables, leftOfImages, newLoginKey } from '../support/terraform-images.ts'
+import { imagesVariables, leftOfTerraform, newLoginKey } from '../support/terraform-account.ts'
 
 const terraform = await openTerraform('images')
 const { missing } = terraform
@@ -22,7 +22,7 @@ test.skipIf(missing)(`apply, no changes, destroy${missing ? ` (skipped: Terrafor
     await terraform.apply(await imagesVariables(kiln.url, key))
     await terraform.planNothing()
     await terraform.destroy()
-    expect(await leftOfImages(kiln.url)).toEqual([])
+    expect(await leftOfTerraform(kiln.url)).toEqual([])
   } finally {
     await key.remove()
   }

@@ -3,7 +3,7 @@ import { afterAll, expect, test } from 'vitest'
 import { presenceOf } from '../../src/cli/leftovers.ts'
 import { homeAt } from '../../src/lib/home.ts'
 import { openTerraform } from '../support/terraform.ts'
-import { imagesVariables, leftOfImages, newLoginKey } from '../support/terraform-images.ts'
+import { imagesVariables, leftOfTerraform, newLoginKey } from '../support/terraform-account.ts'
 import { type RunningKiln, startKiln } from './support/kiln.ts'
 
 const terraform = await openTerraform('images')
@@ -29,7 +29,7 @@ test.skipIf(missing)(`${title}${missing ? ` (skipped: Terraform: ${missing})` : 
     expect(guests().machines).toBe(3)
     await terraform.planNothing()
     await terraform.destroy()
-    expect(await leftOfImages(kiln.url)).toEqual([])
+    expect(await leftOfTerraform(kiln.url)).toEqual([])
     await expect.poll(guests, { timeout: 30_000 }).toEqual({ machines: 0, namespaces: [] })
   } finally {
     await key.remove()

@@ -12,8 +12,11 @@ import { ProgramError, run } from '../../src/lib/programs.ts'
 const initWithinMs = 120_000
 const runWithinMs = 500_000
 
-/** `images`: all that people make around images; `identities`: users, roles, and an instance with a profile. */
-export type TerraformConfiguration = 'images' | 'identities'
+/**
+ * `images`: all that people make around images; `networks`: what instances are in, fleets and spot instances; `identities`:
+ * users, roles, and an instance with a profile.
+ */
+export type TerraformConfiguration = 'images' | 'networks' | 'identities'
 
 export interface Terraform {
   /** Why it cannot be run here; null where it can. */

@@ -1,14 +1,19 @@
-/** What surrounds Terraform's configuration `images`: the variables that it takes, and what must be gone afterwards. */
+/** What surrounds Terraform's configurations: variables that they take, and what must be gone afterwards. */
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import {
   DescribeAddressesCommand,
+  DescribeDhcpOptionsCommand,
   DescribeImagesCommand,
   DescribeInstancesCommand,
   DescribeInternetGatewaysCommand,
   DescribeKeyPairsCommand,
   DescribeLaunchTemplatesCommand,
+  DescribeManagedPrefixListsCommand,
+  DescribeNatGatewaysCommand,
+  DescribeNetworkAclsCommand,
+  DescribeNetworkInterfacesCommand,
   DescribeSecurityGroupsCommand,
   DescribeSnapshotsCommand,
   DescribeVolumesCommand,
@@ -19,9 +24,9 @@ import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
 import { run } from '../../src/lib/programs.ts'
 
 const credentials = { accessKeyId: '123456789012', secretAccessKey: 'any' }
-/** The region in which the configuration makes everything. */
+/** The region in which the configurations make everything. */
 const region = 'us-east-1'
-/** The region whose public image it copies. */
+/** The region whose public image `images` copies. */
 const distantRegion = 'eu-west-1'
 
 export interface LoginKey {
@@ -39,7 +44,7 @@ export async function newLoginKey(): Promise<LoginKey> {
   return { publicKey, privateKeyFile, remove: () => rm(folder, { recursive: true, force: true }) }
 }
 
-/** The variables of the configuration for the Kiln at that URL, but for `private_key_file`. */
+/** The variables of `images` for the Kiln at that URL, but for `private_key_file`. */
 export async function imagesVariables(endpoint: string, key: LoginKey): Promise<Record<string, string>> {
   const ec2 = new EC2Client({ endpoint, region: distantRegion, credentials })
   try {
@@ -53,11 +58,14 @@ export async function imagesVariables(endpoint: string, key: LoginKey): Promise<
 }
 
 /** What the account has besides what everybody begins with, in words. */
-export async function leftOfImages(endpoint: string): Promise<string[]> {
+export async function leftOfTerraform(endpoint: string): Promise<string[]> {
   const ec2 = new EC2Client({ endpoint, region, credentials })
   const s3 = new S3Client({ endpoint, region, credentials })
   const { Reservations: reservations } = await ec2.send(new DescribeInstancesCommand({}))
   const { SecurityGroups: groups } = await ec2.send(new DescribeSecurityGroupsCommand({}))
+  const { NatGateways: nats } = await ec2.send(new DescribeNatGatewaysCommand({}))
+  const { NetworkAcls: acls } = await ec2.send(new DescribeNetworkAclsCommand({}))
+  const { PrefixLists: lists } = await ec2.send(new DescribeManagedPrefixListsCommand({}))
   const left = {
     instances: reservations!.flatMap((one) => one.Instances!).filter((one) => one.State!.Name !== 'terminated'),
     images: (await ec2.send(new DescribeImagesCommand({ Owners: ['self'] }))).Images!,
@@ -68,6 +76,11 @@ export async function leftOfImages(endpoint: string): Promise<string[]> {
     templates: (await ec2.send(new DescribeLaunchTemplatesCommand({}))).LaunchTemplates!,
     groups: groups!.filter(({ GroupName }) => GroupName !== 'default'),
     vpcs: (await ec2.send(new DescribeVpcsCommand({}))).Vpcs!.filter((vpc) => !vpc.IsDefault),
+    interfaces: (await ec2.send(new DescribeNetworkInterfacesCommand({}))).NetworkInterfaces!,
+    'NAT gateways': nats!.filter((nat) => nat.State !== 'deleted'),
+    'network ACLs': acls!.filter((acl) => !acl.IsDefault),
+    'DHCP options': (await ec2.send(new DescribeDhcpOptionsCommand({}))).DhcpOptions!.slice(1),
+    'prefix lists': lists!.filter((list) => list.OwnerId !== 'AWS'),
     gateways: (await ec2.send(new DescribeInternetGatewaysCommand({}))).InternetGateways!.slice(1),
     buckets: (await s3.send(new ListBucketsCommand({}))).Buckets!,
   }
