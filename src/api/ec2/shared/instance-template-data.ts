@@ -1,5 +1,6 @@
 /** An instance as the contents of a launch template that launches another like it. */
 import type { LaunchTemplateBlockDeviceMapping, ResponseLaunchTemplateData } from '@aws-sdk/client-ec2'
+import { creditsOf, isBurstable } from '../../../cloud/instances/cpu-credits.ts'
 import type { InstanceView } from '../../../cloud/instances/instance-views.ts'
 import type { Tag } from '../../../cloud/tags.ts'
 import type { VolumeView } from '../../../cloud/volumes/volumes.ts'
@@ -45,7 +46,7 @@ export function instanceTemplateData(
       HttpPutResponseHopLimit: view.httpPutResponseHopLimit,
       InstanceMetadataTags: view.instanceMetadataTags,
     },
-    CreditSpecification: view.cpuCredits ? { CpuCredits: view.cpuCredits } : undefined,
+    CreditSpecification: isBurstable(view.instanceType) ? { CpuCredits: creditsOf(view) } : undefined,
     TagSpecifications: own.length > 0 ? [{ ResourceType: 'instance', Tags: ec2Tags(own) }] : undefined,
   }
 }
