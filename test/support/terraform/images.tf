@@ -3,7 +3,7 @@
 # The provider waits before its first look at some things, ten seconds and more, whatever the cloud answers. So nothing here
 # depends on more than it needs: the longest ways are an instance and then its volume's attachment, and an instance, its
 # image and the copy of the image's snapshot. A second configuration of the provider would start its program, of 700 MB,
-# seven times more often: the image that is copied between regions is one that exists before.
+# nine times more over three commands: the image that is copied between regions is one that exists before.
 terraform {
   required_providers {
     aws = { source = "hashicorp/aws" }
