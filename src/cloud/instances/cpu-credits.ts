@@ -20,7 +20,7 @@ export const burstableTypes: readonly string[] = [...instanceTypes.values()]
   .filter((type) => type.burstable)
   .map((type) => type.name)
 
-export const isBurstable = (instanceType: string): boolean => burstableTypes.includes(instanceType)
+export const isBurstable = (instanceType: string): boolean => instanceTypes.get(instanceType)?.burstable === true
 
 /** Throws InstanceCreditSpecification.NotSupported for an instance without credits. */
 export function checkBurstable({ id, instanceType }: { id: string; instanceType: string }): void {

@@ -4,12 +4,19 @@
  */
 import { KilnError } from '../../lib/errors.ts'
 import { newId } from '../../lib/ids.ts'
-import { limits } from '../../lib/limits.ts'
 import type { Instance } from '../../state/instances.ts'
 import type { NetworkInterface, Subnet } from '../../state/networks.ts'
 import type { Repositories } from '../../state/state.ts'
 import type { CloudDeps, Scope } from '../deps.ts'
-import { checkCardIndex, checkDescription, groupsIn, newInterface, unattachedInterface } from '../network/interfaces.ts'
+import {
+  checkCardIndex,
+  checkCardsArePossible,
+  checkDescription,
+  checkInterfaceCount,
+  groupsIn,
+  newInterface,
+  unattachedInterface,
+} from '../network/interfaces.ts'
 import { ownedSubnet } from '../network/subnets.ts'
 import { checkGroupCount } from './group-count.ts'
 
@@ -34,16 +41,13 @@ export interface PlannedInterface {
 
 /** Throws what AttachNetworkInterface and CreateNetworkInterface do, and InvalidParameterCombination for several instances. */
 export async function planInterfaces(
-  { state, network }: CloudDeps,
+  deps: CloudDeps,
   scope: Scope,
   { wishes, primary, maxCount }: { wishes: readonly InterfaceWish[]; primary: Subnet; maxCount: number },
 ): Promise<PlannedInterface[]> {
-  if (wishes.length > 0 && network.kind === 'user') {
-    throw new KilnError(
-      'UnsupportedOperation',
-      'On this host machines have one network interface: kiln doctor says why',
-    )
-  }
+  const { state } = deps
+  if (wishes.length > 0) checkCardsArePossible(deps)
+  checkInterfaceCount(wishes.length + 1)
   checkIndexes(wishes)
   const planned: PlannedInterface[] = []
   for (const wish of wishes) {
@@ -69,12 +73,6 @@ export async function planInterfaces(
 }
 
 function checkIndexes(wishes: readonly InterfaceWish[]): void {
-  if (wishes.length >= limits.interfacesPerInstance) {
-    throw new KilnError(
-      'AttachmentLimitExceeded',
-      `Interface count ${wishes.length + 1} exceeds the limit of an instance: ${limits.interfacesPerInstance}`,
-    )
-  }
   const seen = new Set<number>()
   for (const { deviceIndex } of wishes) {
     checkCardIndex(deviceIndex)
@@ -88,6 +86,18 @@ function checkIndexes(wishes: readonly InterfaceWish[]): void {
   }
 }
 
+/** The columns of an interface that a new instance has from its beginning. */
+export function attachmentOf(
+  { random }: CloudDeps,
+  instance: Instance,
+  { deviceIndex, deletesInterface }: Pick<InterfaceWish, 'deviceIndex' | 'deletesInterface'>,
+) {
+  const attachmentId = newId('networkInterfaceAttachment', random)
+  const deleteOnTermination = deletesInterface ? (1 as const) : (0 as const)
+  const place = { deviceIndex, attachmentState: 'attached' } as const
+  return { instanceId: instance.id, attachmentId, attachedAt: instance.createdAt, deleteOnTermination, ...place }
+}
+
 /** Gives the instance, whose row is there, its further interfaces. Those that were made for it, without their tags. */
 export async function writeInterfaces(
   deps: CloudDeps,
@@ -98,11 +108,7 @@ export async function writeInterfaces(
 ): Promise<NetworkInterface[]> {
   const made: NetworkInterface[] = []
   for (const { wish, subnet, groupIds } of planned) {
-    const place = {
-      ...{ instanceId: instance.id, deviceIndex: wish.deviceIndex, attachmentState: 'attached' as const },
-      ...{ attachmentId: newId('networkInterfaceAttachment', deps.random), attachedAt: instance.createdAt },
-      deleteOnTermination: wish.deletesInterface ? (1 as const) : (0 as const),
-    }
+    const place = attachmentOf(deps, instance, wish)
     if (wish.interfaceId) {
       const given = await unattachedInterface(tx, scope, wish.interfaceId)
       await tx.networks.updateInterface(given.id, place)

@@ -25,7 +25,7 @@ import { enqueueInitialization } from '../volumes/initialization.ts'
 import type { Volumes } from '../volumes/volumes.ts'
 import { bootKind } from './boot-operation.ts'
 import type { CpuCredits } from './cpu-credits.ts'
-import { type PlannedInterface, writeInterfaces } from './further-interfaces.ts'
+import { attachmentOf, type PlannedInterface, writeInterfaces } from './further-interfaces.ts'
 import type { InstanceType } from './instance-types.ts'
 import type { LaunchRequest } from './launch.ts'
 import type { MetadataOptions } from './metadata-options.ts'
@@ -98,7 +98,7 @@ export async function writeLaunch(
   }
   await tx.instances.insert(instances)
   if (request.spotRequestId) await fulfil(deps, tx, request.spotRequestId, instances[0]!)
-  if (given) await tx.networks.updateInterface(given.id, attachmentOf(deps, instances[0]!, request))
+  if (given) await tx.networks.updateInterface(given.id, attachmentOf(deps, instances[0]!, primaryOf(request)))
   else await tx.networks.insertInterfaces(interfaces, plan.groupIds)
   for (const instance of instances) {
     interfaces.push(...(await writeInterfaces(deps, tx, scope, instance, plan.interfaces)))
@@ -255,16 +255,11 @@ function interfaceRow(
     description: request.interfaceDescription,
     id: newId('networkInterface', deps.random),
     mac: newMac(deps.random),
-    ...attachmentOf(deps, instance, request),
+    ...attachmentOf(deps, instance, primaryOf(request)),
   }
 }
 
-function attachmentOf({ random }: CloudDeps, instance: Instance, { deletesInterface }: LaunchRequest) {
-  const attachmentId = newId('networkInterfaceAttachment', random)
-  const deleteOnTermination = deletesInterface ? (1 as const) : (0 as const)
-  const place = { deviceIndex: 0, attachmentState: 'attached' } as const
-  return { instanceId: instance.id, attachmentId, attachedAt: instance.createdAt, deleteOnTermination, ...place }
-}
+const primaryOf = ({ deletesInterface }: LaunchRequest) => ({ deviceIndex: 0, deletesInterface })
 
 interface DiskPlan {
   slot: number

@@ -293,10 +293,10 @@ export class Launches {
     let count = await countOnHost(this.#deps, tx, instanceType, { least, most })
     const further = interfaces.filter(({ wish }) => !wish.interfaceId).map((nic) => nic.subnet)
     const asked = request.interfaceId ? further : [subnet, ...further]
-    for (const one of new Map(asked.map((each) => [each.id, each])).values()) {
-      const used = (await tx.networks.usedAddresses([one.id])).get(one.id) ?? 0
+    const used = await tx.networks.usedAddresses([...new Set(asked.map(({ id }) => id))])
+    for (const one of asked) {
       const perInstance = asked.filter(({ id }) => id === one.id).length
-      const served = Math.floor((usableAddresses(one.cidr) - used) / perInstance)
+      const served = Math.floor((usableAddresses(one.cidr) - (used.get(one.id) ?? 0)) / perInstance)
       if (served < least) {
         throw new KilnError(
           'InsufficientFreeAddressesInSubnet',

@@ -127,13 +127,8 @@ export class NetworkInterfaces {
    * IncorrectInstanceState, InvalidNetworkInterface.InUse, AttachmentLimitExceeded.
    */
   async attach(scope: Scope, id: string, instanceId: string, deviceIndex: number): Promise<string> {
-    const { state, operations, random, clock, network } = this.#deps
-    if (network.kind === 'user') {
-      throw new KilnError(
-        'UnsupportedOperation',
-        'On this host machines have one network interface: kiln doctor says why',
-      )
-    }
+    const { state, operations, random, clock } = this.#deps
+    checkCardsArePossible(this.#deps)
     const attachmentId = newId('networkInterfaceAttachment', random)
     await state.transaction(async (tx) => {
       const nic = await unattachedInterface(tx, scope, id)
@@ -236,13 +231,23 @@ function checkPlaces(
       `Instance '${instance.id}' already has an interface attached at device index '${deviceIndex}' (DeviceIndex).`,
     )
   }
-  if (present.length >= limits.interfacesPerInstance) {
-    throw new KilnError(
-      'AttachmentLimitExceeded',
-      `Interface count ${present.length + 1} exceeds the limit of an instance: ${limits.interfacesPerInstance}`,
-    )
-  }
+  checkInterfaceCount(present.length + 1)
   checkCardIndex(deviceIndex)
+}
+
+/** Throws UnsupportedOperation where machines have one interface. */
+export function checkCardsArePossible({ network }: CloudDeps): void {
+  if (network.kind !== 'user') return
+  throw new KilnError('UnsupportedOperation', 'On this host machines have one network interface: kiln doctor says why')
+}
+
+/** Of an instance. Throws AttachmentLimitExceeded. */
+export function checkInterfaceCount(count: number): void {
+  if (count <= limits.interfacesPerInstance) return
+  throw new KilnError(
+    'AttachmentLimitExceeded',
+    `Interface count ${count} exceeds the limit of an instance: ${limits.interfacesPerInstance}`,
+  )
 }
 
 /** Of a further interface. Throws InvalidParameterValue. */
