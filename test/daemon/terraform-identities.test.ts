@@ -10,17 +10,13 @@ import {
 } from '@aws-sdk/client-iam'
 import { afterAll, expect, test } from 'vitest'
 import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
-import { openTerraform } from '../support/terraform.ts'
+import { useTerraform } from '../support/terraform.ts'
 
-const terraform = await openTerraform('identities')
-const { missing } = terraform
+const terraform = await useTerraform('identities')
 let kiln: RunningKiln | undefined
-afterAll(async () => {
-  await kiln?.cleanup()
-  await terraform.remove()
-})
+afterAll(() => kiln?.cleanup())
 
-test.skipIf(missing)(`apply, no changes, destroy${missing ? ` (skipped: Terraform: ${missing})` : ''}`, async () => {
+test.skipIf(terraform.missing)(`apply, no changes, destroy${terraform.note}`, async () => {
   kiln = await startKiln({ machines: 'simulated' })
   const credentials = { accessKeyId: '123456789012', secretAccessKey: 'any' }
   const iam = new IAMClient({ endpoint: kiln.url, region: 'eu-west-1', credentials })

@@ -4,26 +4,18 @@
  */
 import { afterAll, expect, test } from 'vitest'
 import { type RunningKiln, startKiln } from '../e2e/support/kiln.ts'
-import { openTerraform } from '../support/terraform.ts'
-import { imagesVariables, leftOfTerraform, newLoginKey } from '../support/terraform-account.ts'
+import { useTerraform } from '../support/terraform.ts'
+import { imagesVariables, leftOfTerraform } from '../support/terraform-account.ts'
 
-const terraform = await openTerraform('images')
-const { missing } = terraform
+const terraform = await useTerraform('images')
 let kiln: RunningKiln | undefined
-afterAll(async () => {
-  await kiln?.cleanup()
-  await terraform.remove()
-})
+afterAll(() => kiln?.cleanup())
 
-test.skipIf(missing)(`apply, no changes, destroy${missing ? ` (skipped: Terraform: ${missing})` : ''}`, async () => {
+test.skipIf(terraform.missing)(`apply, no changes, destroy${terraform.note}`, async () => {
   kiln = await startKiln()
-  const key = await newLoginKey()
-  try {
-    await terraform.apply(await imagesVariables(kiln.url, key))
-    await terraform.planNothing()
-    await terraform.destroy()
-    expect(await leftOfTerraform(kiln.url)).toEqual([])
-  } finally {
-    await key.remove()
-  }
+  const key = await terraform.newLoginKey()
+  await terraform.apply(await imagesVariables(kiln.url, key))
+  await terraform.planNothing()
+  await terraform.destroy()
+  expect(await leftOfTerraform(kiln.url)).toEqual([])
 })

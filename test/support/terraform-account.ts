@@ -1,7 +1,4 @@
 /** What surrounds Terraform's configurations: variables that they take, and what must be gone afterwards. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import {
   DescribeAddressesCommand,
   DescribeDhcpOptionsCommand,
@@ -21,28 +18,13 @@ import {
   EC2Client,
 } from '@aws-sdk/client-ec2'
 import { ListBucketsCommand, S3Client } from '@aws-sdk/client-s3'
-import { run } from '../../src/lib/programs.ts'
+import type { LoginKey } from './terraform.ts'
 
 const credentials = { accessKeyId: '123456789012', secretAccessKey: 'any' }
 /** The region in which the configurations make everything. */
 const region = 'us-east-1'
 /** The region whose public image `images` copies. */
 const distantRegion = 'eu-west-1'
-
-export interface LoginKey {
-  readonly publicKey: string
-  readonly privateKeyFile: string
-  /** Removes its files. */
-  remove(): Promise<void>
-}
-
-export async function newLoginKey(): Promise<LoginKey> {
-  const folder = await mkdtemp(join(tmpdir(), 'kiln-login-key-'))
-  const privateKeyFile = join(folder, 'key')
-  await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'terraform', '-f', privateKeyFile])
-  const publicKey = (await readFile(`${privateKeyFile}.pub`, 'utf8')).trim()
-  return { publicKey, privateKeyFile, remove: () => rm(folder, { recursive: true, force: true }) }
-}
 
 /** The variables of `images` for the Kiln at that URL, but for `private_key_file`. */
 export async function imagesVariables(endpoint: string, key: LoginKey): Promise<Record<string, string>> {

@@ -3,10 +3,11 @@
  *
  * Where the provider cannot be fetched, `KILN_TERRAFORM_PLUGINS` names a folder that has it (`terraform init -plugin-dir`).
  */
-import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
 import { ProgramError, run } from '../../src/lib/programs.ts'
 
 const initWithinMs = 120_000
@@ -21,19 +22,27 @@ export type TerraformConfiguration = 'images' | 'networks' | 'identities'
 export interface Terraform {
   /** Why it cannot be run here; null where it can. */
   readonly missing: string | null
+  /** That, for a test's title. */
+  readonly note: string
   /** Applies the configuration with these variables, which later commands have as well. */
   apply(variables: Record<string, string>): Promise<void>
   /** Fails when there is anything to change after {@link apply}. */
   planNothing(): Promise<void>
   destroy(): Promise<void>
-  /** Removes its folder. */
-  remove(): Promise<void>
+  /** A key pair to log in with, in its folder. */
+  newLoginKey(): Promise<LoginKey>
 }
 
-/** Terraform with its folder initialized, or what is missing for that. */
-export async function openTerraform(configuration: TerraformConfiguration): Promise<Terraform> {
+export interface LoginKey {
+  readonly publicKey: string
+  readonly privateKeyFile: string
+}
+
+/** Terraform with its folder initialized, or what is missing for that. The folder is gone after the file's tests. */
+export async function useTerraform(configuration: TerraformConfiguration): Promise<Terraform> {
   const folder = await mkdtemp(join(tmpdir(), 'kiln-terraform-'))
   const remove = () => rm(folder, { recursive: true, force: true })
+  afterAll(remove)
   const env: NodeJS.ProcessEnv = { ...process.env, TF_IN_AUTOMATION: '1', CHECKPOINT_DISABLE: '1' }
   delete env.TF_CLI_CONFIG_FILE
 
@@ -56,6 +65,7 @@ export async function openTerraform(configuration: TerraformConfiguration): Prom
       await terraform(initWithinMs, 'init', ...(plugins ? [`-plugin-dir=${plugins}`] : []))
       return null
     } catch (error) {
+      // Where all tests of a file are skipped, nothing is called after them.
       await remove()
       const { cause } = error as Error
       const isInstalled = cause instanceof ProgramError && cause.exitCode !== null
@@ -63,8 +73,10 @@ export async function openTerraform(configuration: TerraformConfiguration): Prom
     }
   }
 
+  const missing = await init()
   return {
-    missing: await init(),
+    missing,
+    note: missing ? ` (skipped: Terraform: ${missing})` : '',
     async apply(variables) {
       for (const [name, value] of Object.entries(variables)) env[`TF_VAR_${name}`] = value
       await terraform(runWithinMs, 'apply', '-auto-approve')
@@ -72,6 +84,10 @@ export async function openTerraform(configuration: TerraformConfiguration): Prom
     // Exit code 0: nothing to change; 2: something.
     planNothing: () => terraform(runWithinMs, 'plan', '-detailed-exitcode'),
     destroy: () => terraform(runWithinMs, 'destroy', '-auto-approve'),
-    remove,
+    async newLoginKey() {
+      const privateKeyFile = join(folder, 'key')
+      await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', 'terraform', '-f', privateKeyFile])
+      return { publicKey: (await readFile(`${privateKeyFile}.pub`, 'utf8')).trim(), privateKeyFile }
+    },
   }
 }
